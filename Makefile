@@ -1,0 +1,68 @@
+# Each target sets up .venv by itself when pyproject.toml or constraints.txt has changed.
+#   PYTHON         the interpreter that .venv is made from (3.11 or newer)
+#   TORCH_BACKEND  which build of PyTorch to install, handed to uv: cpu, auto, cu130, …
+#   PYTEST         more arguments for pytest, as in make test PYTEST="-k settings"
+
+PYTHON ?= python3
+TORCH_BACKEND ?=
+PYTEST ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format bench constraints clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## make .venv (the others do so when needed); small CPU build: TORCH_BACKEND=cpu
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "SI Stream needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+ifeq ($(TORCH_BACKEND),)
+	@echo "Setting up $(VENV): 6.7 GB on disk, 3.3 GB to download, most of it PyTorch for CUDA." \
+	  "The CPU build takes about 2 GB: make clean && make TORCH_BACKEND=cpu $(MAKECMDGOALS)"
+else
+	@echo "Setting up $(VENV) with PyTorch's $(TORCH_BACKEND) build: about 2 GB on disk" \
+	  "for cpu, 6.7 GB for CUDA."
+endif
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt \
+	  --build-constraints constraints.txt --compile-bytecode \
+	  $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[simulators,dev]'
+	@touch $@
+
+demo: $(READY)  ## five tasks learned in turn, with and without Synaptic Intelligence
+	$(BIN)/si-stream demo
+
+test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
+	$(BIN)/pytest --durations=10 $(PYTEST)
+
+check: $(READY)  ## format, lint, types and the directions of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## speed as ratios in one run, also written to benchmarks/latest.json
+	$(BIN)/python -m benchmarks
+
+constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \
+	  --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make constraints" --output-file constraints.txt
+
+clean:  ## remove .venv and all that tools have left
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find si_stream services simulators tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The processes of SI Stream and its command line; the only package that imports all others."""

@@ -1,0 +1,293 @@
+"""The command line `si-stream`: reads the settings and hands them to a process.
+
+Nothing heavy is imported before a command runs, so that help comes at once; and an error
+that a person can mend is one line on stderr and an exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from services.exit_codes import INTERRUPTED, exit_code
+from si_stream.errors import SettingsError, SIStreamError
+from si_stream.learning.presets import PRESETS
+from si_stream.settings import LoadedSettings, Settings, as_toml, load_settings, load_with_places
+from simulators.command import simulate
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", envvar="SI_STREAM_CONFIG", help="Settings in TOML."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, as in model.batch_size=32; may be repeated. `si-stream config` lists "
+        "them all.",
+    ),
+]
+Preset = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"A benchmark's settings: {', '.join(PRESETS)}.")
+]
+Broker = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where the stream lies, as in embedded:PATH.")
+]
+Stream = Annotated[str | None, typer.Option(metavar="NAME", help="The stream to learn from.")]
+Directory = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Of the model: its checkpoints, snapshots and events."),
+]
+Shadow = Annotated[
+    Literal["off", "none"] | None,
+    typer.Option(help="none: a second learner without consolidation, to see what SI saves."),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the arithmetic is done.")
+]
+ExitAtEnd = Annotated[
+    bool | None, typer.Option("--exit-at-end", help="Exit at the stream's end message.")
+]
+AcceptChanges = Annotated[
+    bool | None,
+    typer.Option(
+        "--accept-changes",
+        help="Go on with another learning rate, strength or damping than the checkpoint's.",
+    ),
+]
+Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="To answer requests on.")]
+Port = Annotated[
+    int | None, typer.Option(metavar="PORT", help="To answer requests on; 0 takes any free one.")
+]
+
+# The flags that stand for a setting, by their parameter's name.
+SETTING_OF = {
+    "preset": "preset",
+    "broker": "stream.broker",
+    "stream": "stream.name",
+    "directory": "directory",
+    "shadow": "learner.shadow",
+    "device": "compute.device",
+    "exit_at_end": "learner.exit_at_end",
+    "accept_changes": "learner.accept_changes",
+    "host": "predictor.host",
+    "port": "predictor.port",
+}
+
+app = typer.Typer(
+    name="si-stream",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"si-stream {version('si-stream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def si_stream(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Learn a classifier from a stream whose tasks change, without forgetting the old ones.
+
+    `si-stream demo` shows all of it in one command. Settings come from a preset, a TOML file,
+    the environment (as SI_STREAM_MODEL__BATCH_SIZE) and the command line, later over earlier.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+    elif context.invoked_subcommand == "simulate":  # sends where the same settings let others read
+        stream = load_settings(_config_file_from_environment()).stream
+        context.default_map = {"simulate": {"broker": stream.broker, "stream": stream.name}}
+
+
+@app.command()
+def demo(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    directory: Directory = None,
+    device: Device = None,
+    port: Port = None,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Go on serving when the demo is over.")
+    ] = False,
+) -> None:
+    """Show all of it: five tasks learned in turn, with and without Synaptic Intelligence."""
+
+    def settings_over(preset: str) -> Settings:
+        return _load(
+            file, changes, preset=preset, directory=directory, device=device, port=port
+        ).settings
+
+    from services.demo import run
+
+    run(settings_over, keep_running=keep_running)
+
+
+@app.command()
+def serve(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    preset: Preset = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    shadow: Shadow = None,
+    device: Device = None,
+    accept_changes: AcceptChanges = None,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Learn and answer: a learner and a predictor, as two processes."""
+    settings = _load(
+        file,
+        changes,
+        preset=preset,
+        broker=broker,
+        stream=stream,
+        directory=directory,
+        shadow=shadow,
+        device=device,
+        accept_changes=accept_changes,
+        host=host,
+        port=port,
+    ).settings
+    settings.require_model()  # before torch takes its second to load
+    from services.serve import run
+
+    run(settings)
+
+
+@app.command()
+def learner(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    preset: Preset = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    shadow: Shadow = None,
+    device: Device = None,
+    exit_at_end: ExitAtEnd = None,
+    accept_changes: AcceptChanges = None,
+) -> None:
+    """Learn from the stream; go on from the newest checkpoint in the directory."""
+    settings = _load(
+        file,
+        changes,
+        preset=preset,
+        broker=broker,
+        stream=stream,
+        directory=directory,
+        shadow=shadow,
+        device=device,
+        exit_at_end=exit_at_end,
+        accept_changes=accept_changes,
+    ).settings
+    settings.require_model()  # before torch takes its second to load
+    from services.learner import run
+
+    run(settings)
+
+
+@app.command()
+def predictor(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    directory: Directory = None,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Answer over HTTP from the newest snapshot in the directory."""
+    settings = _load(file, changes, directory=directory, host=host, port=port).settings
+    from services.predictor import run
+
+    run(settings)
+
+
+app.command("simulate")(simulate)
+
+
+@app.command()
+def config(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    preset: Preset = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    shadow: Shadow = None,
+    device: Device = None,
+    exit_at_end: ExitAtEnd = None,
+    accept_changes: AcceptChanges = None,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Print the effective settings as TOML, and where each comes from; passwords masked."""
+    loaded = _load(
+        file,
+        changes,
+        preset=preset,
+        broker=broker,
+        stream=stream,
+        directory=directory,
+        shadow=shadow,
+        device=device,
+        exit_at_end=exit_at_end,
+        accept_changes=accept_changes,
+        host=host,
+        port=port,
+    )
+    print(as_toml(loaded.settings, loaded.places))
+
+
+def _load(file: Path | None, changes: list[str] | None, **flags: Any) -> LoadedSettings:
+    overrides: dict[str, Any] = {}
+    for change in changes or []:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {change}: not KEY=VALUE, as in --set model.batch_size=32")
+        overrides[key.strip()] = value
+    given = {name: value for name, value in flags.items() if value is not None}
+    overrides |= {SETTING_OF[name]: value for name, value in given.items()}
+    names = {SETTING_OF[name]: f"--{name.replace('_', '-')}" for name in given}
+    return load_with_places(file, overrides, names)
+
+
+def _config_file_from_environment() -> Path | None:
+    name = os.environ.get("SI_STREAM_CONFIG")
+    return Path(name) if name else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; see `services.exit_codes`."""
+    try:
+        code: int | None = app(arguments, prog_name="si-stream", standalone_mode=False)
+    except typer.TyperException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except (SIStreamError, OSError) as error:
+        return _complain(str(error), exit_code(error))
+    if code == INTERRUPTED:
+        return _complain("interrupted", code)
+    return code or 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"si-stream: {' '.join(message.split())}", file=sys.stderr)
+    return code

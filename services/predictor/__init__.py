@@ -1,0 +1,20 @@
+"""The predictor: answers over HTTP from the newest snapshot that a learner has published.
+
+Invariant: a request is answered by one snapshot from beginning to end, and a snapshot older in
+(epoch, step) never follows a newer one.
+"""
+
+from __future__ import annotations
+
+from si_stream.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C, which let requests in flight finish.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+    from services.predictor.server import serve  # torch and FastAPI, not for --help
+
+    serve(settings)

@@ -1,0 +1,183 @@
+"""Answers: what the predictor says, as an application reads it.
+
+Predictions are encoded from arrays without going through these models, which describe them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pydantic import BaseModel, Field
+
+from services.predictor.served import Served
+from si_stream.checkpoints.snapshots import ServedTask
+from si_stream.evaluation.measures import Measures
+
+
+class SnapshotVersion(BaseModel):
+    """Versions are compared by epoch, then by step."""
+
+    epoch: int = Field(description="rises whenever a learner starts")
+    step: int = Field(description="batches learned so far")
+
+
+class StreamPosition(BaseModel):
+    """The next sample that the answering snapshot has not been trained on."""
+
+    offset: int = Field(description="of the message within its partition")
+    row: int = Field(description="of the sample within the message")
+
+
+class Answer(BaseModel):
+    task: str = Field(description="whose head has answered")
+    version: SnapshotVersion
+    position: dict[str, StreamPosition] = Field(description="by the stream's partition")
+
+
+class Prediction(BaseModel):
+    label: int = Field(description="the most probable one")
+    class_: str | None = Field(alias="class", description="what the label stands for, if known")
+    probabilities: list[float] = Field(description="of the labels 0, 1, …; they add up to 1")
+
+
+class Predictions(Answer):
+    """The answer to JSON: one prediction for each input, in the order of the inputs."""
+
+    predictions: list[Prediction]
+
+
+class PredictionColumns(Answer):
+    """The answer to raw rows: the same in columns."""
+
+    classes: list[str] | None = Field(description="what the labels 0, 1, … stand for, if known")
+    labels: list[int] = Field(description="the most probable label of each input")
+    probabilities: list[list[float]] = Field(description="of each input, of the labels 0, 1, …")
+
+
+class ModelDescription(BaseModel):
+    name: str
+    input_shape: list[int] = Field(description="of one input")
+    dtype: str = Field(description="of the inputs: uint8 (0 to 255) or float32")
+    outputs: int = Field(description="labels of a head")
+    heads: str = Field(description="per-task, or one shared by all tasks")
+
+
+class TaskDescription(BaseModel):
+    name: str
+    classes: list[str] | None = Field(description="what the labels 0, 1, … stand for, if known")
+    samples: int = Field(description="learned so far")
+    holdout_accuracy: float | None = Field(description="as last measured, on samples never learned")
+    holdout_samples: int
+
+
+class TaskList(BaseModel):
+    version: SnapshotVersion
+    model: ModelDescription
+    active_task: str | None = Field(description="the one being learned")
+    tasks: list[TaskDescription] = Field(description="in the order in which they began")
+
+
+class TrackMatrix(BaseModel):
+    """R[i][j]: holdout accuracy on task j after training through the i-th boundary."""
+
+    consolidator: str = Field(description="what keeps this track's old tasks")
+    rows: list[list[float | None]] = Field(
+        description="one for each boundary; null where a task had not begun or has no holdout"
+    )
+    average_accuracy: float | None = Field(description="mean of the last row")
+    forgetting: dict[str, float | None] = Field(
+        description="by task: its best accuracy at an earlier boundary, less the last"
+    )
+    mean_forgetting: float | None = Field(description="over the tasks before the last")
+    backward_transfer: float | None = Field(
+        description="mean over the tasks j before the last of R[T][j] - R[j][j]"
+    )
+
+
+class AccuracyMatrices(BaseModel):
+    version: SnapshotVersion
+    tasks: list[str] = Field(description="of the columns")
+    tracks: dict[str, TrackMatrix] = Field(
+        description="main, and shadow where the same stream is also learned without consolidation"
+    )
+
+
+class Status(BaseModel):
+    status: str
+    version: SnapshotVersion | None = None
+
+
+class Index(BaseModel):
+    model: str | None
+    version: SnapshotVersion | None
+    routes: dict[str, str] = Field(description="what each is for; GET /openapi.json has it all")
+
+
+def encode_predictions(
+    served: Served, task: ServedTask, probabilities_BC: npt.NDArray[np.float32], *, columns: bool
+) -> bytes:
+    """`Predictions`, or `PredictionColumns`; floats as short as gives the same float32 again."""
+    answer: dict[str, Any] = {"task": task.name, **served.heading}
+    labels = probabilities_BC.argmax(1).tolist()
+    if columns:
+        answer |= {"classes": task.classes, "labels": labels, "probabilities": probabilities_BC}
+    else:
+        classes = dict(enumerate(task.classes or ()))
+        answer["predictions"] = [
+            {"label": label, "class": classes.get(label), "probabilities": row}
+            for label, row in zip(labels, probabilities_BC, strict=True)
+        ]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def version_of(served: Served) -> SnapshotVersion:
+    return SnapshotVersion(epoch=served.manifest.epoch, step=served.manifest.step)
+
+
+def index(served: Served | None, routes: dict[str, str]) -> Index:
+    if served is None:
+        return Index(model=None, version=None, routes=routes)
+    return Index(model=served.model.name, version=version_of(served), routes=routes)
+
+
+def task_list(served: Served) -> TaskList:
+    model = served.model
+    return TaskList(
+        version=version_of(served),
+        model=ModelDescription(
+            name=model.name,
+            input_shape=list(model.input_shape),
+            dtype=model.dtype,
+            outputs=model.outputs,
+            heads=model.heads,
+        ),
+        active_task=served.manifest.active_task,
+        tasks=[
+            TaskDescription(**task.model_dump(exclude={"head"})) for task in served.tasks.values()
+        ],
+    )
+
+
+def accuracy_matrices(served: Served) -> AccuracyMatrices:
+    names = list(served.tasks)
+    tracks = served.manifest.tracks
+    return AccuracyMatrices(
+        version=version_of(served),
+        tasks=names,
+        tracks={track: _matrix(measures, names) for track, measures in tracks.items()},
+    )
+
+
+def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
+    matrix = measures.accuracy
+    return TrackMatrix(
+        consolidator=measures.consolidator,
+        rows=[row + [None] * (len(names) - len(row)) for row in matrix.rows],
+        average_accuracy=matrix.average_accuracy(),
+        forgetting={name: matrix.forgetting(number) for number, name in enumerate(names)},
+        mean_forgetting=matrix.mean_forgetting(),
+        backward_transfer=matrix.backward_transfer(),
+    )

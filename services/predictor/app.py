@@ -1,0 +1,131 @@
+"""The predictor's routes.
+
+Invariant: every route answers with what `documentation` says it may answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from services.predictor import answers
+from services.predictor.documentation import (
+    DESCRIPTION,
+    FAULT,
+    NO_SNAPSHOT,
+    PREDICTION_PROBLEMS,
+    PREDICTION_REQUEST,
+    complete_openapi,
+)
+from services.predictor.follower import Follower
+from services.predictor.guard import Guard
+from services.predictor.metrics import Metrics
+from services.predictor.prediction import Prediction
+from services.predictor.problems import handle_problems
+from si_stream.settings import PredictorOptions
+
+
+class BareRoute(APIRoute):
+    """A route whose endpoint takes the request itself and returns the response: there are no
+    parameters to be solved, which costs half of a small request."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return cast("Callable[[Request], Coroutine[Any, Any, Response]]", self.endpoint)
+
+
+def create_app(options: PredictorOptions, directory: Path) -> FastAPI:
+    """The application; it follows the directory from its start-up to its shutdown."""
+    follower = Follower(directory, options.poll_interval_seconds)
+    metrics = Metrics(follower)
+    prediction = Prediction(options, follower, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        follower.start()
+        yield
+        follower.stop()
+        prediction.close()
+
+    app = FastAPI(
+        title="SI Stream predictor",
+        version=version("si-stream"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # a page that would load its scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Guard, metrics=metrics)
+    handle_problems(app)
+    app.router.add_api_route(
+        "/predict",
+        prediction.respond,
+        methods=["POST"],
+        operation_id="predict",
+        description="Predict the label of each input, with the head of one task.",
+        response_model=answers.Predictions | answers.PredictionColumns,
+        response_description="`Predictions` for JSON, `PredictionColumns` for raw rows",
+        responses=PREDICTION_PROBLEMS,
+        openapi_extra=PREDICTION_REQUEST,
+        route_class_override=BareRoute,
+    )
+    add_readings(app, follower, metrics)
+    complete_openapi(app)
+    return app
+
+
+def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
+    """What can be read: the tasks, how well each is known, and how the predictor fares."""
+
+    @app.get("/tasks", operation_id="tasks", responses=NO_SNAPSHOT)
+    async def tasks() -> answers.TaskList:
+        """What the model takes, and the tasks that predictions can be asked for."""
+        return answers.task_list(follower.current())
+
+    @app.get("/accuracy-matrix", operation_id="accuracy_matrix", responses=NO_SNAPSHOT)
+    async def accuracy_matrix() -> answers.AccuracyMatrices:
+        """What the model still knows of every task, and what it has forgotten."""
+        return answers.accuracy_matrices(follower.current())
+
+    @app.get("/healthz/live", operation_id="live", responses=FAULT)
+    async def live() -> answers.Status:
+        """The process answers; whether it has a model or a learner does not matter here."""
+        return answers.Status(status="live")
+
+    @app.get("/healthz/ready", operation_id="ready", responses=NO_SNAPSHOT)
+    async def ready() -> answers.Status:
+        """A snapshot is loaded: predictions can be asked for."""
+        return answers.Status(status="ready", version=answers.version_of(follower.current()))
+
+    @app.get(
+        "/metrics",
+        operation_id="metrics",
+        response_class=PlainTextResponse,
+        responses={200: {"description": "Prometheus text exposition"}, **FAULT},
+    )
+    async def exposition() -> Response:
+        """The predictor's metrics."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", operation_id="index", responses=FAULT)
+    async def index() -> answers.Index:
+        """What is here."""
+        return answers.index(follower.served, routes(app))
+
+
+def routes(app: FastAPI) -> dict[str, str]:
+    """What each route is for, by method and path."""
+    return {
+        f"{method.upper()} {path}": operation["description"]
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }

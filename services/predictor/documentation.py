@@ -1,0 +1,135 @@
+"""The predictor's OpenAPI document: what the routes take and every answer that they may give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.predictor.body import JSON, ROWS
+from services.predictor.problems import (
+    INTERNAL_ERROR,
+    KINDS,
+    MEDIA_TYPE,
+    RETRY_AFTER_SECONDS,
+    Kind,
+    Problem,
+)
+from si_stream.errors import NoSnapshotYet
+
+DESCRIPTION = """\
+Answers from the newest snapshot of a model that goes on learning. Every answer says which
+snapshot it came from (`version`) and how far along the stream that one was trained (`position`).
+Whatever cannot be answered is a problem (RFC 9457, `application/problem+json`).
+"""
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.example,
+        "error": kind.example,
+    }
+
+
+def problem_responses(kinds: Iterable[Kind]) -> Responses:
+    """One response for each status, with an example of each kind."""
+    responses: Responses = {}
+    for kind in (*kinds, INTERNAL_ERROR):
+        response = responses.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        if kind.title not in response["description"]:
+            response["description"] += f", or: {kind.title}"
+        response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
+        if kind.status == 503:
+            response["headers"] = {
+                "Retry-After": {
+                    "description": "seconds",
+                    "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
+                }
+            }
+    return responses
+
+
+FAULT = problem_responses([])
+NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
+PREDICTION_PROBLEMS = problem_responses(KINDS.values())
+
+PREDICTION_REQUEST: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "task",
+            "in": "query",
+            "description": f"Whose head is to answer, with `{ROWS}` only; may be left out where "
+            "there is one task.",
+            "schema": {"type": "string"},
+            "example": "digits-0-1",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "title": "PredictionRequest",
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["inputs"],
+                    "properties": {
+                        "task": {
+                            "type": ["string", "null"],
+                            "description": "Whose head is to answer; may be left out where there "
+                            "is one task.",
+                        },
+                        "inputs": {
+                            "type": "array",
+                            "minItems": 1,
+                            "description": "Nested lists of the model's `input_shape` (see "
+                            "`GET /tasks`), one for each input; integers from 0 to 255 where the "
+                            "model takes uint8.",
+                            "items": {},
+                        },
+                    },
+                },
+                "examples": {
+                    "two inputs": {
+                        "summary": "two inputs of shape [4]",
+                        "value": {
+                            "task": "digits-0-1",
+                            "inputs": [[0, 128, 255, 64], [255, 0, 0, 17]],
+                        },
+                    }
+                },
+            },
+            ROWS: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "The inputs one after the other, each in C order: uint8 or "
+                    "little-endian float32, as the model takes it.",
+                }
+            },
+        },
+    },
+}
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Generate the document, and add what the routes refer to."""
+    schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()

@@ -1,0 +1,96 @@
+"""Batches: the samples of one task in stream order, ``batch_size`` at a time.
+
+Invariant: which samples form a batch depends on their positions alone. A batch never straddles
+a boundary; one that a boundary cuts short is flushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from si_stream.boundaries.tasks import Task
+from si_stream.brokers.interface import Position
+from si_stream.messages.kinds import SampleSchema
+
+
+class Admitted(NamedTuple):
+    """Samples of a task to train on, in order; ``rows`` are theirs in the message."""
+
+    task: Task
+    inputs: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    rows: Sequence[int]
+
+
+class TaskEnd(NamedTuple):
+    """A place in the stream where the active task has ended, if there is one."""
+
+    then: Position
+    ends_stream: bool = False
+
+
+class Batch(NamedTuple):
+    """Inputs ``[B, *input_shape]``, labels ``[B]`` int64, valid until the next batch is asked for.
+
+    ``then`` is the position behind its last sample.
+    """
+
+    task: Task
+    inputs: Tensor
+    labels: Tensor
+    then: Position
+
+    @property
+    def size(self) -> int:
+        return len(self.labels)
+
+
+class Batches:
+    """Assembles batches in memory of its own, so that messages may lie anywhere, aligned or not."""
+
+    def __init__(self, schema: SampleSchema, batch_size: int) -> None:
+        dtype = torch.uint8 if schema.dtype == "uint8" else torch.float32
+        self._inputs = torch.empty(batch_size, *schema.input_shape, dtype=dtype)
+        self._labels = torch.empty(batch_size, dtype=torch.int64)
+        self._into = (self._inputs.numpy(), self._labels.numpy())
+        self._size = batch_size
+        self._filled = 0
+        self._then = Position()
+
+    @property
+    def pending(self) -> int:
+        """Samples that wait for the rest of their batch."""
+        return self._filled
+
+    def complete(self, taken: Admitted | TaskEnd, offset: int) -> Iterator[Batch]:
+        """Take samples of the message at an offset, and yield each batch that they complete.
+
+        A task's end completes the batch that waits, short as it is.
+        """
+        if isinstance(taken, TaskEnd):
+            if self._filled:
+                yield self._emptied()
+            return
+        self._task = taken.task
+        done = 0
+        while done < len(taken.rows):
+            count = min(self._size - self._filled, len(taken.rows) - done)
+            there, here = slice(self._filled, self._filled + count), slice(done, done + count)
+            self._into[0][there], self._into[1][there] = taken.inputs[here], taken.labels[here]
+            done += count
+            self._filled += count
+            self._then = Position(offset, taken.rows[done - 1] + 1)
+            if self._filled == self._size:
+                yield self._emptied()
+
+    def _emptied(self) -> Batch:
+        filled = slice(self._filled)
+        batch = Batch(self._task, self._inputs[filled], self._labels[filled], self._then)
+        self._filled = 0
+        return batch

@@ -1,0 +1,100 @@
+"""The tasks of a stream: which are known, which is active, and where one ends.
+
+Invariant: what is decided here depends on the messages' contents and order alone. A task opens at
+its first training sample and is active until a boundary; an event id acts once.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from si_stream.boundaries.options import BoundaryOptions
+from si_stream.errors import MessageError, Reason
+
+REMEMBERED_EVENT_IDS = 10_000
+
+
+class Task(BaseModel):
+    """A task that has been opened; ``number`` counts from 0 in the order of opening."""
+
+    name: str
+    number: int
+    head: int
+    classes: tuple[str, ...] | None = None
+
+
+class Tasks(BaseModel):
+    """Every task so far; part of the checkpoint.
+
+    Example:
+        >>> tasks = Tasks()
+        >>> tasks.open("cats", None, shared_head=False).head
+        0
+        >>> tasks.end("event-1", next_task="dogs")
+        True
+        >>> tasks.name_of(None)
+        'dogs'
+        >>> tasks.end("event-1", None)
+        False
+    """
+
+    known: list[Task] = []
+    active: Task | None = None
+    announced: str | None = None
+    event_ids: list[str] = []
+
+    def name_of(self, told: str | None) -> str:
+        """The task that samples belong to which name this one, or none at all."""
+        if told is not None:
+            return told
+        if self.active is not None:
+            return self.active.name
+        return self.announced or f"task-{len(self.known) + 1}"
+
+    def find(self, name: str) -> Task | None:
+        return next((task for task in self.known if task.name == name), None)
+
+    def open(
+        self, told: str | None, classes: tuple[str, ...] | None, *, shared_head: bool
+    ) -> Task:
+        """The active task; where none is, the one that its first sample begins or takes up again."""
+        if self.active is None:
+            name, number = self.name_of(told), len(self.known)
+            head = 0 if shared_head else number
+            self.active = self.find(name)
+            if self.active is None:
+                self.active = Task(name=name, number=number, head=head, classes=classes)
+                self.known.append(self.active)
+            self.announced = None
+        return self.active
+
+    def check(self, told: str | None, options: BoundaryOptions) -> bool:
+        """Whether training samples that name this task begin another one than the active.
+
+        Raises:
+            MessageError: they name another task although no boundary has come (``announced``), or
+                there would be too many tasks.
+        """
+        name = self.name_of(told)
+        changes = self.active is not None and name != self.active.name
+        if changes and self.active and options.mode == "announced":
+            raise MessageError(
+                Reason.WRONG_TASK,
+                f"a sample of task {name!r} came while {self.active.name!r} is active; send a "
+                "boundary first, or set boundaries.mode to 'task-name'",
+            )
+        if self.find(name) is None and len(self.known) >= options.max_tasks:
+            raise MessageError(
+                Reason.TOO_MANY_TASKS,
+                f"task {name!r} would be the {len(self.known) + 1}th, and boundaries.max_tasks is "
+                f"{options.max_tasks}; raise it if the task is meant",
+            )
+        return changes
+
+    def end(self, event_id: str, next_task: str | None) -> bool:
+        """Take note of a boundary; whether its event id is new."""
+        if event_id in self.event_ids:
+            return False
+        self.event_ids = [*self.event_ids[1 - REMEMBERED_EVENT_IDS :], event_id]
+        self.announced = next_task
+        return True

@@ -1,0 +1,37 @@
+"""The brokers that carry streams, opened by URL."""
+
+from __future__ import annotations
+
+from si_stream.brokers.interface import Broker
+from si_stream.errors import BrokerError
+
+__all__ = ["open_broker"]
+
+
+def open_broker(url: str) -> Broker:
+    """The broker at ``url``: ``embedded:PATH``, a durable log in the file PATH that several
+    processes may share, or ``memory:``, a new one within this process.
+
+    Raises:
+        BrokerError: the URL has another form, or the log cannot be opened.
+
+    >>> with open_broker("memory:") as broker:
+    ...     broker.create_stream("samples")
+    ...     broker.watermarks("samples", partition=0)
+    Watermarks(low=0, high=0)
+    """
+    scheme, colon, rest = url.partition(":")
+    # Not the whole URL: one day it may hold a password.
+    problem = f"broker URL of scheme {scheme!r}" if colon else "broker URL without a scheme"
+    match scheme:
+        case "embedded" if rest.startswith("//"):
+            problem = f"broker URL {url!r}, which has slashes where its path should begin"
+        case "embedded" if rest:
+            from si_stream.brokers.embedded import EmbeddedBroker
+
+            return EmbeddedBroker(rest)
+        case "memory" if colon and not rest:
+            from si_stream.brokers.memory import MemoryBroker
+
+            return MemoryBroker()
+    raise BrokerError(f"cannot open a {problem}; write embedded:PATH/TO/FILE or memory:")

@@ -1,0 +1,122 @@
+"""What a broker is to SI Stream: named streams of records in numbered partitions.
+
+Invariant of every broker: an offset, once read, always names the same record, and is
+never used again. Offsets rise within a partition but may have gaps, so the next offset is
+taken from what was read and never assumed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+# What one `Reader.poll` returns at most, or one record if that is larger. As much as stays in
+# a core's cache until it is decoded: 4 MB are read from the embedded log at half the speed.
+POLL_BYTES = 1024 * 1024
+
+
+class Position(NamedTuple):
+    """A place in a partition: the row within the message at the offset. Ordered."""
+
+    offset: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message's encoded form: CloudEvents headers and the payload's bytes."""
+
+    headers: Mapping[str, str]
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An envelope at its place in a stream, with the Unix time at which it was appended."""
+
+    partition: int
+    offset: int
+    timestamp_seconds: float
+    headers: Mapping[str, str]
+    value: bytes | memoryview
+
+
+class Watermarks(NamedTuple):
+    """The lowest offset that can still be read, and the offset that the next record gets."""
+
+    low: int
+    high: int
+
+
+class Reader(ABC):
+    """Reads all partitions of one stream, each from its own offset on. For one thread."""
+
+    @abstractmethod
+    def poll(self, timeout_seconds: float) -> list[Record]:
+        """Records not yet read, in order within a partition; [] where none came in time.
+
+        Some `POLL_BYTES` of them, shared evenly by the partitions, but one record at least of
+        each partition that has one.
+
+        Raises:
+            PositionOutOfRange: an offset to read from has been pruned, or was never written.
+            BrokerError: the broker cannot be read.
+        """
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Broker(ABC):
+    """A log of named streams. See `si_stream.brokers.open_broker` for the URLs.
+
+    Its methods may be called from several threads. Each raises `BrokerError` where the broker
+    cannot be reached, and `StreamNotFound` where there is no such stream.
+    """
+
+    @abstractmethod
+    def create_stream(self, stream: str, partitions: int = 1) -> None:
+        """Create the stream; nothing happens where it exists with as many partitions.
+
+        Raises:
+            BrokerError: it exists with another number of partitions, or none is asked for.
+        """
+
+    @abstractmethod
+    def stream_id(self, stream: str) -> str:
+        """An id given at creation: a stream made anew under the same name has another one."""
+
+    @abstractmethod
+    def partitions(self, stream: str) -> int: ...
+
+    @abstractmethod
+    def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
+        """Append all or nothing and return the offsets, once they are durable."""
+
+    @abstractmethod
+    def prune(self, stream: str, partition: int, below_offset: int) -> None:
+        """Forget the records below the offset, or below the high watermark if that is lower."""
+
+    @abstractmethod
+    def reader(self, stream: str, offsets: Mapping[int, int]) -> Reader:
+        """A reader that begins at ``offsets[partition]`` (0 where a partition is not named)."""
+
+    @abstractmethod
+    def watermarks(self, stream: str, partition: int) -> Watermarks: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

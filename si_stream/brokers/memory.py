@@ -1,0 +1,141 @@
+"""A broker within one process, for tests, benchmarks and reproductions.
+
+Invariant: what may be asked of it, and what it answers, is as with the embedded log, except
+that it ends with the process.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Condition
+
+from si_stream.brokers.checks import (
+    check_offset,
+    check_partition,
+    check_partition_count,
+    stream_not_found,
+)
+from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Reader, Record, Watermarks
+
+
+@dataclass(slots=True)
+class _Partition:
+    """Records of offsets ``low``, ``low + 1``, …: there are no gaps in here."""
+
+    low: int = 0
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def watermarks(self) -> Watermarks:
+        return Watermarks(self.low, self.low + len(self.records))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    partitions: list[_Partition]
+    stream_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class MemoryBroker(Broker):
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._changed = Condition()
+
+    def create_stream(self, stream: str, partitions: int = 1) -> None:
+        with self._changed:
+            existing = self._streams.get(stream)
+            count = None if existing is None else len(existing.partitions)
+            check_partition_count(stream, partitions, count)
+            if existing is None:
+                self._streams[stream] = _Stream([_Partition() for _ in range(partitions)])
+
+    def stream_id(self, stream: str) -> str:
+        with self._changed:
+            return self._stream(stream).stream_id
+
+    def partitions(self, stream: str) -> int:
+        with self._changed:
+            return len(self._stream(stream).partitions)
+
+    def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
+        now = time.time()
+        with self._changed:
+            log = self._partition(stream, partition)
+            first = log.watermarks.high
+            log.records += [
+                Record(partition, offset, now, dict(envelope.headers), envelope.value)
+                for offset, envelope in enumerate(envelopes, first)
+            ]
+            self._changed.notify_all()
+            return list(range(first, log.watermarks.high))
+
+    def prune(self, stream: str, partition: int, below_offset: int) -> None:
+        with self._changed:
+            log = self._partition(stream, partition)
+            low = max(log.low, min(below_offset, log.watermarks.high))
+            del log.records[: low - log.low]
+            log.low = low
+
+    def reader(self, stream: str, offsets: Mapping[int, int]) -> Reader:
+        with self._changed:
+            logs = self._stream(stream).partitions
+            for partition in offsets:
+                check_partition(stream, partition, len(logs))
+            return _MemoryReader(stream, logs, offsets, self._changed)
+
+    def watermarks(self, stream: str, partition: int) -> Watermarks:
+        with self._changed:
+            return self._partition(stream, partition).watermarks
+
+    def close(self) -> None:
+        pass
+
+    def _stream(self, stream: str) -> _Stream:
+        if stream not in self._streams:
+            raise stream_not_found(stream)
+        return self._streams[stream]
+
+    def _partition(self, stream: str, partition: int) -> _Partition:
+        logs = self._stream(stream).partitions
+        check_partition(stream, partition, len(logs))
+        return logs[partition]
+
+
+class _MemoryReader(Reader):
+    def __init__(
+        self, stream: str, logs: list[_Partition], offsets: Mapping[int, int], changed: Condition
+    ) -> None:
+        self._stream = stream
+        self._logs = logs
+        self._next = [offsets.get(partition, 0) for partition in range(len(logs))]
+        self._changed = changed
+
+    def poll(self, timeout_seconds: float) -> list[Record]:
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while not (records := self._read()):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    break
+                self._changed.wait(remaining)
+        for record in records:
+            self._next[record.partition] = record.offset + 1
+        return records
+
+    def close(self) -> None:
+        pass
+
+    def _read(self) -> list[Record]:
+        records: list[Record] = []
+        for partition, (log, offset) in enumerate(zip(self._logs, self._next, strict=True)):
+            check_offset(self._stream, partition, offset, log.watermarks)
+            size_bytes = 0
+            for index in range(offset - log.low, len(log.records)):
+                records.append(log.records[index])
+                size_bytes += len(log.records[index].value)
+                if size_bytes >= POLL_BYTES / len(self._logs):
+                    break
+        return records

@@ -1,0 +1,116 @@
+"""Files that are wholly there or not at all, and are what their name says.
+
+A name ends in the SHA-256 of what it names, so that a file is checked before anything of it is
+parsed. To commit:
+
+    1. write everything under a temporary name      → a left-over, removed at the next start
+    2. fsync what was written                       → the same
+    3. rename to the final name                     → the rename may not survive a power loss:
+                                                      what was there before is still the newest
+    4. fsync the directory                          → committed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from si_stream.errors import CheckpointError, CorruptCheckpoint
+
+TEMPORARY = ".writing-"
+_NAMED = re.compile(r"(\d{12})-([0-9a-f]{64})(\.\w+)?")
+
+
+def sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def name(number: int, digest: str, suffix: str = "") -> str:
+    return f"{number:012d}-{digest}{suffix}"
+
+
+def parse_name(path: Path) -> tuple[int, str] | None:
+    """The number and the digest in a name; None for what was not named here."""
+    match = _NAMED.fullmatch(path.name)
+    return (int(match[1]), match[2]) if match else None
+
+
+def newest_first(directory: Path) -> Iterator[Path]:
+    """What was committed into a directory, from the highest number down."""
+    if directory.is_dir():
+        named = [path for path in directory.iterdir() if parse_name(path)]
+        yield from sorted(named, reverse=True)
+
+
+def next_number(directory: Path) -> int:
+    """One more than the highest that is there."""
+    newest = next(newest_first(directory), None)
+    named = parse_name(newest) if newest else None
+    return named[0] + 1 if named else 1
+
+
+def fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def commit_file(directory: Path, final: str, data: bytes) -> Path:
+    """Write one file; the steps are those of this module.
+
+    Raises:
+        CheckpointError: the disk is full, read-only or broken; what was there before stays.
+    """
+    temporary = directory / f"{TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        write(temporary, data)
+        os.rename(temporary, directory / final)
+        fsync_directory(directory)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(directory, error) from error
+    return directory / final
+
+
+def read_checked(path: Path, digest: str) -> bytes:
+    """A file's bytes, if they are those of the digest.
+
+    Raises:
+        CorruptCheckpoint: they are not, or cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read: {error.strerror}") from error
+    if sha256(data) != digest:
+        raise CorruptCheckpoint(
+            f"{path} ({len(data)} bytes) does not have the SHA-256 it was written with; "
+            "it was cut short or altered"
+        )
+    return data
+
+
+def remove_left_overs(directory: Path) -> None:
+    for path in directory.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def cannot_write(directory: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot write into {directory}: {error.strerror}; "
+        "make room or mend the directory's permissions, then start again"
+    )

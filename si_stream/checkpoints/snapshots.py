@@ -1,0 +1,141 @@
+"""Snapshots: what a predictor needs to serve, in one safetensors file with a JSON manifest in it.
+
+A version is (epoch, step), compared in that order: after a rollback a new epoch is newer, whatever
+its step. Invariant: a file under its final name is whole, and a reader sees the newest whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from si_stream.checkpoints import files
+from si_stream.errors import CorruptCheckpoint
+from si_stream.evaluation.measures import Measures
+from si_stream.learning.options import ModelOptions
+
+logger = logging.getLogger(__name__)
+SUFFIX = ".safetensors"
+
+
+class Version(NamedTuple):
+    epoch: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.step}"
+
+
+class ServedTask(BaseModel):
+    """A task that predictions can be asked for."""
+
+    name: str
+    head: int
+    classes: tuple[str, ...] | None
+    samples: int
+    holdout_accuracy: float | None
+    holdout_samples: int
+
+
+class SnapshotManifest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["si-stream-snapshot/1"] = "si-stream-snapshot/1"
+    epoch: int
+    step: int
+    written_seconds: float
+    model: ModelOptions
+    tasks: list[ServedTask]
+    active_task: str | None
+    position: dict[int, tuple[int, int]]
+    samples: int
+    tracks: dict[str, Measures]
+
+    @property
+    def version(self) -> Version:
+        return Version(self.epoch, self.step)
+
+
+class Snapshot(NamedTuple):
+    manifest: SnapshotManifest
+    weights: dict[str, Tensor]
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    return save(snapshot.weights, {"manifest": snapshot.manifest.model_dump_json()})
+
+
+def decode(data: bytes, source: str) -> Snapshot:
+    """Raises:
+    CorruptCheckpoint: it is no snapshot, or of a format that this version cannot read.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header: dict[str, Any] = json.loads(data[8 : 8 + length])
+        manifest = SnapshotManifest.model_validate_json(header["__metadata__"]["manifest"])
+        return Snapshot(manifest, load(data))
+    except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorruptCheckpoint(f"{source} is not a snapshot that can be read: {reason}") from error
+
+
+class SnapshotStore:
+    """The snapshots below one directory, ``epochs/EPOCH/snapshots/NUMBER-SHA256.safetensors``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.epochs = directory / "epochs"
+
+    def publish(self, snapshot: Snapshot, keep: int) -> Path:
+        """Commit a snapshot into its epoch, and remove all but the newest ``keep`` there.
+
+        Files are numbered in the order of publication, for two snapshots of one step may differ
+        in what is known of them.
+
+        Raises:
+            CheckpointError: it cannot be written; the one before stays the newest.
+        """
+        manifest = snapshot.manifest
+        directory = self.epochs / f"{manifest.epoch:06d}" / "snapshots"
+        directory.mkdir(parents=True, exist_ok=True)
+        data = encode(snapshot)
+        final = files.name(files.next_number(directory), files.sha256(data), SUFFIX)
+        path = files.commit_file(directory, final, data)
+        for old in list(files.newest_first(directory))[keep:]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest_path(self) -> Path | None:
+        """The newest by name alone, cheap enough to ask for many times a second."""
+        return next(self.newest_first(), None)
+
+    def newest(self) -> Snapshot | None:
+        """The newest that is whole; one that is not is logged and passed over."""
+        for path in self.newest_first():
+            try:
+                return read(path)
+            except CorruptCheckpoint as error:
+                logger.warning("passing over a snapshot: %s", error)
+        return None
+
+    def newest_first(self) -> Iterator[Path]:
+        """Every snapshot, by name alone: the highest epoch's last one first."""
+        for epoch in sorted(self.epochs.glob("[0-9]*"), reverse=True):
+            yield from files.newest_first(epoch / "snapshots")
+
+
+def read(path: Path) -> Snapshot:
+    """Raises:
+    CorruptCheckpoint: it is not what its name says, or no snapshot.
+    """
+    named = files.parse_name(path)
+    if named is None:
+        raise CorruptCheckpoint(f"{path} is not named NUMBER-SHA256{SUFFIX}; it is no snapshot")
+    return decode(files.read_checked(path, named[1]), str(path))

@@ -1,0 +1,1 @@
+"""What a model still knows: accuracy while learning, afterwards, and per task."""

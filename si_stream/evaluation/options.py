@@ -1,0 +1,38 @@
+"""What a person may choose about holdout sets; plain values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from si_stream.learning.options import Options
+
+
+class HoldoutOptions(Options):
+    """Samples that are tested on and never learned from: how forgetting is seen."""
+
+    source: Literal["messages", "divert", "off"] = Field(
+        "messages",
+        description="messages: samples of role holdout in the stream, as benchmarks send their "
+        "test sets; divert: a share of the stream itself; off: none, so no forgetting is measured",
+    )
+    capacity: int = Field(
+        2500,
+        ge=1,
+        description="samples kept of each task; at an accuracy of 0.95 the standard error of "
+        "2,500 is 0.4 points",
+    )
+    share: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="divert: of the samples, chosen by a hash of the sample, so that the same "
+        "sample is never learned on another occasion",
+    )
+    evaluation_interval_steps: int = Field(
+        200,
+        ge=1,
+        description="steps between evaluations of the active task; all tasks are evaluated at "
+        "each boundary. 200 keeps the cost to some per cent of learning",
+    )

@@ -1,0 +1,138 @@
+"""What happens while a stream is learned: the loop says it, whoever listens makes of it what
+they need (metrics, a journal, progress bars).
+
+Invariant: plain values only, already read from the device; saying them changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from si_stream.errors import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message was decoded: how many samples of which role, when it was appended (Unix time)."""
+
+    role: str
+    samples: int
+    timestamp_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message, or one row of it, was not learned from."""
+
+    reason: Reason
+    detail: str
+    partition: int
+    offset: int
+    row: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOpened:
+    task: str
+    number: int
+    head: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLearned:
+    """Every track has tested and trained on a batch of so many samples."""
+
+    task: str
+    samples: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The tallies of one track on the active task since it began, read every so many steps."""
+
+    track: str
+    task: str
+    step: int
+    samples: int
+    tested: int
+    wrong: int
+    loss: float
+    surrogate_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One track's holdout accuracy on one task, and what of its best is forgotten."""
+
+    track: str
+    task: str
+    step: int
+    samples: int
+    accuracy: float
+    standard_error: float
+    holdout_samples: int
+    forgetting: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMeasured:
+    """‖Ω‖₂ and ‖θ − θ̃‖₂ of one of the trunk's parameters."""
+
+    track: str
+    layer: str
+    importance: float
+    drift: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidated:
+    """A task has ended; one track's row of the accuracy matrix and what it amounts to."""
+
+    track: str
+    task: str
+    step: int
+    samples: int
+    row: list[float | None]
+    average_accuracy: float | None
+    mean_forgetting: float | None
+    backward_transfer: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointWritten:
+    step: int
+    samples: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPublished:
+    epoch: int
+    step: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    step: int
+    samples: int
+
+
+Event = (
+    Received
+    | Rejected
+    | TaskOpened
+    | BatchLearned
+    | Progress
+    | Evaluated
+    | LayerMeasured
+    | Consolidated
+    | CheckpointWritten
+    | SnapshotPublished
+    | StreamEnded
+)
+Emit = Callable[[Event], None]

@@ -1,0 +1,53 @@
+"""A network that only predicts: the weights of a snapshot, and nothing kept for learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from si_stream.learning.networks import build_head, build_trunk, count_features, scaled
+from si_stream.learning.options import ModelOptions
+from si_stream.learning.parameters import WEIGHTS, ParameterGroup
+
+
+def weights_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What predictions need of a `Learner.state`: no moments, no ω, Ω, θ̃, no generators."""
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if name.endswith(f".{WEIGHTS}") or ".module." in name
+    }
+
+
+class FrozenNetwork:
+    """Args:
+        model: the identity of the model that the weights belong to.
+        weights: see `weights_of`.
+
+    Raises:
+        ValueError: the weights are of another network.
+    """
+
+    def __init__(self, model: ModelOptions, weights: Mapping[str, Tensor]) -> None:
+        self.model = model
+        trunk = build_trunk(model)
+        features = count_features(trunk, model)
+        heads = {name.split(".")[1] for name in weights if name.startswith("heads.")}
+        modules = {"trunk": trunk}
+        modules |= {f"heads.{n}": build_head(model, features, n) for n in range(len(heads))}
+        for part, module in modules.items():
+            prefix = f"{part}."
+            own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            ParameterGroup(module).load_state(own)
+            module.eval().requires_grad_(False)
+        self.trunk = trunk
+        self.heads = [modules[f"heads.{n}"] for n in range(len(heads))]
+
+    @torch.inference_mode()
+    def probabilities(self, inputs: Tensor, head: int) -> Tensor:
+        """``[B, *input_shape]`` of the model's dtype → ``[B, outputs]``; a row adds up to 1."""
+        logits_BC = self.heads[head](self.trunk(scaled(inputs, torch.device("cpu"))))
+        probabilities_BC: Tensor = torch.softmax(logits_BC, 1)
+        return probabilities_BC

@@ -1,0 +1,241 @@
+"""The learner: one trunk, a head for each task, and the step that tests and trains them.
+
+Shapes: B samples of a batch, F features, C outputs of a head. Invariant: a step touches the
+trunk and one head, so neither its cost nor its result depends on how many heads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from si_stream.errors import SettingsError
+from si_stream.learning.consolidators import build_consolidator
+from si_stream.learning.kernels import choose_kernel
+from si_stream.learning.networks import (
+    DROPOUT,
+    build_head,
+    build_trunk,
+    count_features,
+    generator,
+    numbers_from,
+    scaled,
+)
+from si_stream.learning.optimisers import build_optimiser
+from si_stream.learning.options import (
+    ComputeOptions,
+    ConsolidatorOptions,
+    ModelOptions,
+    OptimiserOptions,
+)
+from si_stream.learning.parameters import (
+    IMPORTANCE,
+    REFERENCE,
+    WEIGHTS,
+    ParameterGroup,
+    copy_state,
+)
+
+EVALUATION_BATCH = 1024  # samples; bounds the memory of an evaluation
+
+
+class Learned(NamedTuple):
+    """What a batch showed before it was trained on; on the learner's device, not yet read."""
+
+    loss: Tensor  # [] mean task loss
+    wrong_B: Tensor  # [B] bool: predicted another label
+
+
+class Layer(NamedTuple):
+    """One of the trunk's parameters: ‖Ω‖₂ and ‖θ − θ̃‖₂ (0 where the consolidator keeps none)."""
+
+    name: str
+    importance: float
+    drift: float
+
+
+class Learner:
+    """Learns batches, one task after another.
+
+    Args:
+        model: what is learned. Its ``input_shape`` and ``outputs`` must be set.
+        consolidator: what keeps old tasks.
+
+    Raises:
+        SettingsError: the settings contradict one another or this machine.
+
+    Example:
+        >>> learner = Learner(ModelOptions(input_shape=(3,), outputs=2), OptimiserOptions(),
+        ...                   ConsolidatorOptions(strength=0.1), ComputeOptions(kernel="plain"))
+        >>> x = torch.tensor([[0, 0, 255], [255, 0, 0]], dtype=torch.uint8)
+        >>> y = torch.tensor([1, 0])
+        >>> losses = [learner.learn(x, y, head=0).loss.item() for _ in range(100)]
+        >>> losses[-1] < losses[0]
+        True
+        >>> learner.consolidate(head=0)
+        >>> learner.predict(x, head=0).argmax(1).tolist()
+        [1, 0]
+    """
+
+    def __init__(
+        self,
+        model: ModelOptions,
+        optimiser: OptimiserOptions,
+        consolidator: ConsolidatorOptions,
+        compute: ComputeOptions,
+    ) -> None:
+        self.model = model
+        self.device = choose_device(compute.device)
+        self.kernel = choose_kernel(compute.kernel, self.device.type, compute.threads)
+        self.consolidator = build_consolidator(consolidator)
+        self.optimiser = build_optimiser(optimiser)
+        network = build_trunk(model)
+        self.features = count_features(network, model)
+        self.trunk = self._group(network)
+        self.heads: list[ParameterGroup] = []
+        # What a module of one's own does when it trains, nobody can see: it may drop or draw.
+        layers = list(network.modules())
+        dropout = any(isinstance(layer, nn.Dropout) for layer in layers)
+        self.tests_apart = dropout or model.network.kind == "module"
+        self.masks = generator(model.seed, DROPOUT, device=self.device)
+        self._batch_norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
+
+    def open_heads(self, count: int) -> None:
+        """Have heads 0 … count-1: each is made when its first sample is about to be learned."""
+        while len(self.heads) < count:
+            head = build_head(self.model, self.features, len(self.heads))
+            self.heads.append(self._group(head))
+
+    def learn(self, inputs: Tensor, labels: Tensor, head: int) -> Learned:
+        """Test on a batch, then train on it, with one forward and one backward pass.
+
+        Args:
+            inputs: ``[B, *input_shape]`` of the model's dtype.
+            labels: ``[B]`` int64, below the model's ``outputs``.
+            head: its number; it is opened where it is not yet.
+
+        A network with dropout, or a module of one's own, is tested in a forward pass of its own.
+        """
+        self.open_heads(head + 1)
+        x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
+        if self.tests_apart:
+            tested_BC = self.predict(x, head)  # tested first …
+            logits_BC = self._logits_with_own_numbers(x, head)
+        else:
+            tested_BC = logits_BC = self._logits(x, head)
+        wrong_B = tested_BC.argmax(1) != y
+        loss = functional.cross_entropy(logits_BC, y)
+        torch.autograd.backward(loss)  # … then trained: g = ∂L/∂θ of the task alone
+        self.optimiser.begin_step()
+        with torch.no_grad():
+            for group in (self.trunk, self.heads[head]):  # Eq. 3 and 4, in one pass
+                self.optimiser.update(group, self.consolidator, self.kernel)
+                group.drop_gradients()
+        return Learned(loss.detach(), wrong_B)
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, head: int) -> Tensor:
+        """Logits ``[B, C]`` of one head, without dropout; nothing is changed."""
+        self.trunk.module.eval()
+        try:
+            return self._logits(scaled(inputs, self.device), head)
+        finally:
+            self.trunk.module.train()
+
+    def count_correct(self, inputs: Tensor, labels: Tensor, head: int) -> int:
+        """How many of any number of samples one head predicts right."""
+        parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (inputs, labels))
+        right = [
+            (self.predict(x, head).argmax(1).cpu() == y).sum() for x, y in zip(*parts, strict=True)
+        ]
+        return int(sum(right))
+
+    def consolidate(self, head: int) -> None:
+        """The task of this head has ended (Eq. 5)."""
+        groups = (self.trunk, self.heads[head])
+        for group in groups:
+            self.consolidator.consolidate(group)
+        self.optimiser.end_task(groups)
+
+    @torch.no_grad()
+    def surrogate_loss(self, head: int) -> Tensor:
+        """The penalty of Eq. 4 at the present weights of the trunk and one head, ``[]``."""
+        groups = (self.trunk, self.heads[head])
+        return sum((self.consolidator.surrogate_loss(g) for g in groups), torch.zeros(()))
+
+    @torch.no_grad()
+    def layers(self) -> list[Layer]:
+        """How important and how far gone each of the trunk's weight tensors is."""
+        return [
+            Layer(
+                piece.name,
+                float(piece.views[IMPORTANCE].norm()) if IMPORTANCE in piece.views else 0.0,
+                float((piece.views[WEIGHTS] - piece.views[REFERENCE]).norm())
+                if REFERENCE in piece.views
+                else 0.0,
+            )
+            for piece in self.trunk.pieces
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning goes on from, by name; the live tensors, not copies."""
+        groups = {"trunk": self.trunk}
+        groups |= {f"heads.{number}": group for number, group in enumerate(self.heads)}
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, group in groups.items()
+            for name, tensor in group.state().items()
+        }
+        tensors["optimiser.steps"] = torch.tensor(self.optimiser.steps)
+        tensors["random.dropout"] = self.masks.get_state()
+        return tensors
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of an equal learner, to the bit.
+
+        Raises:
+            ValueError: it is the state of another network.
+        """
+        self.open_heads(len({name.split(".")[1] for name in state if name.startswith("heads.")}))
+        own = self.state()
+        copy_state(own, state)
+        self.optimiser.steps = int(own["optimiser.steps"])
+        self.masks.set_state(own["random.dropout"])
+
+    def _group(self, module: nn.Module) -> ParameterGroup:
+        group = ParameterGroup(module.to(self.device))
+        self.optimiser.attach(group)
+        self.consolidator.attach(group)
+        return group
+
+    def _logits(self, x: Tensor, head: int) -> Tensor:
+        logits_BC: Tensor = self.heads[head].module(self.trunk.module(x))
+        return logits_BC
+
+    def _logits_with_own_numbers(self, x: Tensor, head: int) -> Tensor:
+        """For training; what draws random numbers draws this learner's own."""
+        for layer in self._batch_norms:
+            layer.train(len(x) > 1)  # one sample has no variance: the running one is taken
+        with numbers_from(self.masks):
+            return self._logits(x, head)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one.
+
+    Raises:
+        SettingsError: it is ``cuda``, and PyTorch sees no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(
+            "compute.device is 'cuda', but PyTorch sees no CUDA GPU here; "
+            "set it to 'auto' or 'cpu', or install PyTorch's CUDA build and the driver"
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,176 @@
+"""Networks: a trunk that all tasks share, and linear heads on its features.
+
+The initial weights of the trunk and of each head come from generators of their own, keyed by
+the seed and the head's number, so that they do not depend on what was learned or opened before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from si_stream.errors import SettingsError
+from si_stream.learning.options import Initialisation, ModelOptions
+from si_stream.learning.parameters import ALIGNMENT_BYTES
+
+TRUNK, HEAD, DROPOUT = range(3)
+
+
+def generator(seed: int, *purpose: int, device: torch.device | None = None) -> torch.Generator:
+    """A generator keyed by the seed and a purpose, independent of every other."""
+    state = np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device or "cpu").manual_seed(int(state >> np.uint64(1)))
+
+
+@contextmanager
+def numbers_from(source: torch.Generator) -> Iterator[None]:
+    """Let PyTorch's global generator go on from ``source``, then give it back as it was.
+
+    What draws from the global one (dropout, a module's own initialisation) so has numbers of its
+    own: it depends on nobody else's, and moves nobody else's.
+    """
+    everyones = (
+        torch.default_generator
+        if source.device.type == "cpu"
+        else torch.cuda.default_generators[torch.cuda.current_device()]
+    )
+    before = everyones.get_state()
+    everyones.set_state(source.get_state())
+    try:
+        yield
+    finally:
+        source.set_state(everyones.get_state())
+        everyones.set_state(before)
+
+
+def mlp(input_shape: tuple[int, ...], hidden: tuple[int, ...]) -> nn.Sequential:
+    """Flatten, then a ReLU layer for each width in ``hidden``."""
+    widths = (int(np.prod(input_shape)), *hidden)
+    layers = [layer for n, m in pairwise(widths) for layer in (nn.Linear(n, m), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+def cifar_cnn(channels: int, dropout: bool) -> nn.Sequential:
+    """The paper's network for split CIFAR-10/100 (Zenke et al. 2017, appendix)."""
+
+    def block(inside: int, outside: int) -> list[nn.Module]:
+        layers = [
+            nn.Conv2d(inside, outside, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(outside, outside, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+        return [*layers, nn.Dropout(0.25)] if dropout else layers
+
+    layers = [*block(channels, 32), *block(32, 64), nn.Flatten(), nn.LazyLinear(512), nn.ReLU()]
+    return nn.Sequential(*layers, *([nn.Dropout(0.5)] if dropout else []))
+
+
+def initialise(module: nn.Module, how: Initialisation) -> None:
+    """Weights as named, biases zero (the authors' choice for every layer)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            if how == "zero":
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def build_trunk(model: ModelOptions) -> nn.Module:
+    """The trunk of the settings, ``[B, *input_shape]`` → ``[B, features]``, on the CPU.
+
+    Raises:
+        SettingsError: a module of one's own cannot be made or is no `torch.nn.Module`,
+            or the trunk does not take the input's shape.
+    """
+    network = model.network
+    with numbers_from(generator(model.seed, TRUNK)):
+        if network.kind == "module":
+            return _imported(network.module)
+        if network.kind == "mlp":
+            trunk = mlp(model.input_shape, network.hidden)
+        else:
+            trunk = cifar_cnn(model.input_shape[0], network.dropout)
+        count_features(trunk, model)
+        initialise(trunk, "glorot-uniform")
+    return trunk
+
+
+def build_head(model: ModelOptions, features: int, number: int) -> nn.Linear:
+    """Head ``number`` (from 0): ``[B, features]`` → logits ``[B, outputs]``."""
+    with numbers_from(generator(model.seed, HEAD, number)):
+        head = nn.Linear(features, model.outputs)
+        initialise(head, model.network.head_initialisation)
+    return head
+
+
+def scaled(inputs: Tensor, device: torch.device) -> Tensor:
+    """Inputs as a network takes them: uint8 divided by 255, anything else as it is.
+
+    The copy that this makes, or one made for this alone, starts on 64 bytes: the bits of a matrix
+    product depend on where its operands lie.
+    """
+    x = inputs.to(device, non_blocking=True)
+    if x.dtype == torch.uint8:
+        return x.to(torch.get_default_dtype()).div_(255)
+    x = x.to(torch.get_default_dtype()).contiguous()
+    return x.clone() if x.data_ptr() % ALIGNMENT_BYTES else x
+
+
+def count_features(trunk: nn.Module, model: ModelOptions) -> int:
+    """How many features the trunk makes of one input (seen by trying).
+
+    Raises:
+        SettingsError: it does not take the shape, or makes no ``[B, features]`` of it.
+    """
+    was_training = trunk.training
+    try:
+        with torch.no_grad():
+            features_BF = trunk.eval()(torch.zeros(2, *model.input_shape))
+    except Exception as error:  # whatever a module of one's own may raise
+        raise SettingsError(
+            f"model.network does not take inputs of shape {list(model.input_shape)}: {error}; "
+            "set model.input_shape to what the network takes"
+        ) from error
+    finally:
+        trunk.train(was_training)
+    made = list(features_BF.shape) if isinstance(features_BF, Tensor) else type(features_BF)
+    if not isinstance(features_BF, Tensor) or features_BF.ndim != 2 or len(features_BF) != 2:
+        raise SettingsError(
+            f"the trunk makes {made} of 2 inputs; it must make [2, features]: "
+            "end it with torch.nn.Flatten()"
+        )
+    return int(features_BF.shape[1])
+
+
+def _imported(path: str | None) -> nn.Module:
+    module_name, _, function_name = (path or "").partition(":")
+    if not module_name or not function_name:
+        raise SettingsError(
+            f"model.network.module is {path!r}; it must read 'package.module:function'"
+        )
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(
+            f"model.network.module {path!r} cannot be imported: {error}; "
+            "is its package installed beside si-stream?"
+        ) from error
+    try:
+        trunk = function()
+    except Exception as error:
+        raise SettingsError(f"{path} raised {type(error).__name__}: {error}; mend it") from error
+    if not isinstance(trunk, nn.Module):
+        raise SettingsError(
+            f"{path} returned {type(trunk).__name__}; it must return a torch.nn.Module"
+        )
+    return trunk

@@ -1,0 +1,101 @@
+"""What a person may choose about the model and how it learns; plain values, no tensors.
+
+Every default is the paper's (Zenke et al. 2017, §5) or its authors' code's; `presets`
+holds the three benchmarks' complete settings.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Initialisation = Literal["glorot-uniform", "zero"]
+
+
+class Options(BaseModel):
+    """A group of settings: unknown keys are refused, and nothing changes after it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkOptions(Options):
+    """The trunk, which all tasks share, and the linear heads on it."""
+
+    kind: Literal["mlp", "cifar-cnn", "module"] = Field(
+        "mlp", description="mlp, cifar-cnn (the paper's), or module: a trunk of one's own"
+    )
+    hidden: tuple[PositiveInt, ...] = Field(
+        (256, 256), description="mlp: units of each hidden ReLU layer (paper: split MNIST)"
+    )
+    module: str | None = Field(
+        None,
+        description="module: 'package.module:function' that returns a torch.nn.Module trunk "
+        "taking [batch, *input_shape] to [batch, features]",
+    )
+    dropout: bool = Field(True, description="cifar-cnn: the paper's dropout of 0.25, 0.25, 0.5")
+    head_initialisation: Initialisation = Field(
+        "zero", description="weights of a new head; biases are always zero"
+    )
+
+
+class ModelOptions(Options):
+    """What a model is. Fixed at its birth, but for its name: a checkpoint remembers it."""
+
+    name: str = Field("si-stream", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    input_shape: tuple[PositiveInt, ...] = Field(
+        (), description="one input, such as [28, 28]; required"
+    )
+    dtype: Literal["uint8", "float32"] = Field(
+        "uint8", description="of the inputs; uint8 is divided by 255, float32 taken as it is"
+    )
+    outputs: int = Field(0, ge=0, description="labels of one head: 0 … outputs-1; required")
+    heads: Literal["per-task", "shared"] = Field(
+        "per-task", description="one head for each task, or a single one for all"
+    )
+    batch_size: int = Field(64, ge=1, description="samples; a boundary cuts a batch short")
+    seed: int = Field(0, ge=0, description="of the initial weights and of dropout")
+    network: NetworkOptions = NetworkOptions()
+
+
+class OptimiserOptions(Options):
+    """Adam (Kingma & Ba 2014) or plain gradient descent."""
+
+    kind: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0, allow_inf_nan=False)
+    epsilon_placement: Literal["before-correction", "after-correction"] = Field(
+        "before-correction",
+        description="added to the root of the raw second moment (Keras, the authors) or of the "
+        "bias-corrected one (PyTorch)",
+    )
+    keep_over_boundary: Literal["all", "nothing", "step-count"] = Field(
+        "step-count",
+        description="what Adam keeps when a task ends; step-count zeroes the moments alone, as "
+        "the authors' code does where the paper says 'reset'",
+    )
+
+
+class ConsolidatorOptions(Options):
+    """How old tasks are kept."""
+
+    kind: Literal["synaptic-intelligence", "none"] = "synaptic-intelligence"
+    strength: float = Field(1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4")
+    damping: float = Field(1e-3, gt=0, allow_inf_nan=False, description="ξ of Eq. 5")
+
+
+class ComputeOptions(Options):
+    """Where and how the arithmetic is done; recorded in the checkpoint, not part of the model."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(
+        1,
+        ge=1,
+        description="of the arithmetic; 1 leaves the other cores to predictions, and small "
+        "networks gain nothing from more. Other counts give other bits",
+    )
+    kernel: Literal["auto", "numba", "plain", "compiled"] = Field(
+        "auto", description="of the update; auto is numba on a CPU, compiled on a GPU"
+    )

@@ -1,0 +1,66 @@
+"""Synaptic Intelligence (Zenke, Poole & Ganguli, ICML 2017, Eq. 3–5).
+
+While a task trains, the update kernel adds to ω_k what each weight contributed to the fall of
+the *task* loss (Eq. 3) and pulls the weight back by the surrogate loss
+
+    c Σ_k Ω_k (θ̃_k − θ_k)²                                        (Eq. 4; no ½)
+
+When the task ends, what the weight contributed, per the way it went, becomes importance:
+
+    Ω_k ← relu(Ω_k + ω_k / (Δ_k² + ξ)),   Δ_k = θ_k − θ̃_k         (Eq. 5)
+    θ̃_k ← θ_k,   ω_k ← 0
+
+θ̃ is the weights at the task's start, so Δ is the way gone in the task. The relu is on the
+cumulative Ω, as in the authors' code.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from si_stream.learning.consolidators import Consolidator
+from si_stream.learning.kernels.interface import Synapses
+from si_stream.learning.parameters import (
+    IMPORTANCE,
+    PATH_INTEGRAL,
+    REFERENCE,
+    WEIGHTS,
+    ParameterGroup,
+    Piece,
+)
+
+
+class SynapticIntelligence(Consolidator):
+    """Args:
+    strength: c ≥ 0. Libraries that write ½λΣΩ(θ−θ̃)² mean λ = 2c.
+    damping: ξ > 0, which bounds ω/Δ² where a weight hardly moved.
+    """
+
+    name = "synaptic-intelligence"
+
+    def __init__(self, strength: float, damping: float) -> None:
+        super().__init__(strength)
+        self.damping = damping
+
+    def attach(self, group: ParameterGroup) -> None:
+        group.add(PATH_INTEGRAL)
+        group.add(IMPORTANCE)
+        group.add(REFERENCE).copy_(group[WEIGHTS])
+
+    def synapses(self, piece: Piece) -> Synapses:
+        views = piece.views
+        return Synapses(views[WEIGHTS], views[PATH_INTEGRAL], views[IMPORTANCE], views[REFERENCE])
+
+    @torch.no_grad()
+    def consolidate(self, group: ParameterGroup) -> None:
+        theta, reference = group[WEIGHTS], group[REFERENCE]
+        omega, importance = group[PATH_INTEGRAL], group[IMPORTANCE]
+        delta = theta - reference
+        importance.add_(omega / (delta.square() + self.damping)).relu_()
+        reference.copy_(theta)
+        omega.zero_()
+
+    def surrogate_loss(self, group: ParameterGroup) -> Tensor:
+        away = group[REFERENCE] - group[WEIGHTS]
+        return self.strength * torch.dot(group[IMPORTANCE], away.square())

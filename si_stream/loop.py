@@ -1,0 +1,156 @@
+"""The loop: the one function that the service is.
+
+Invariant: what is learned follows from the stream alone. The host around the loop may stop it
+between any two batches and may save its state there; neither changes a bit of what comes after.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from time import perf_counter
+
+from si_stream import events
+from si_stream.batches import Batches, TaskEnd
+from si_stream.boundaries.tasks import Task
+from si_stream.brokers.interface import Reader
+from si_stream.intake import Intake
+from si_stream.state import State
+from si_stream.tracks import Track
+
+POLL_SECONDS = 0.1
+PROGRESS_STEPS = 50
+
+
+class Host(ABC):
+    """What surrounds the loop: where events go, when to stop, and what outlives the process."""
+
+    @abstractmethod
+    def emit(self, event: events.Event) -> None: ...
+
+    @abstractmethod
+    def stopping(self) -> bool:
+        """Whether to return after this batch. A service that has been told to, say."""
+
+    @abstractmethod
+    def between_batches(self, state: State) -> None:
+        """Save what is due by the clock."""
+
+    @abstractmethod
+    def checkpoint(self, state: State) -> None:
+        """Make the state durable."""
+
+    @abstractmethod
+    def publish(self, state: State) -> None:
+        """Let predictors have the weights."""
+
+
+def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> None:
+    """Learn a stream from the state's position on, until the host stops it.
+
+    Args:
+        reader: begins at the offsets of the state's position.
+        until_end: return at the stream's end message; otherwise wait for what comes after it.
+    """
+    ledger, tracks, emit = state.ledger, state.tracks, host.emit
+    intake = Intake(state, emit)
+    batches = Batches(state.schema, state.settings.model.batch_size)
+
+    while not host.stopping():
+        records = reader.poll(POLL_SECONDS)  # consume
+        if not records and until_end and ledger.ended:
+            return
+        for record in records:
+            partition = record.partition
+            for taken in intake.take(record):  # decode
+                for batch in batches.complete(taken, record.offset):  # assemble
+                    started = perf_counter()
+                    for track in tracks:
+                        track.learn(batch)  # test, then train
+                    ledger.learned(batch, partition)
+                    seconds = perf_counter() - started
+                    emit(events.BatchLearned(batch.task.name, batch.size, seconds))
+                    watch(state, batch.task, emit)
+                    host.between_batches(state)
+                    if host.stopping():
+                        return
+
+                if isinstance(taken, TaskEnd):
+                    task = ledger.tasks.active
+                    ledger.position[partition] = taken.then
+                    ledger.ended = taken.ends_stream
+                    if task is not None:
+                        for track in tracks:
+                            track.consolidate(task)  # consolidate
+                        ledger.end_task()
+                        for track in tracks:
+                            evaluate_all(track, state, task, emit)  # evaluate
+                    if task is not None or taken.ends_stream:
+                        host.checkpoint(state)  # checkpoint
+                        host.publish(state)  # publish
+                    if taken.ends_stream:
+                        emit(events.StreamEnded(ledger.steps, ledger.samples))
+                        if until_end:
+                            return
+            if not batches.pending:
+                ledger.position[partition] = ledger.counted[partition]
+        host.between_batches(state)
+
+
+def watch(state: State, active: Task, emit: events.Emit) -> None:
+    """Every so many steps: read the tallies; measure the active task and, in turn, an older one.
+
+    One older task each time, so that the cost does not grow with their number.
+    """
+    ledger, options = state.ledger, state.settings.holdout
+    if ledger.steps % PROGRESS_STEPS == 0:
+        for track in state.tracks:
+            tested = track.read_tally()
+            surrogate = float(track.learner.surrogate_loss(active.head))
+            emit(
+                events.Progress(
+                    track=track.name,
+                    task=active.name,
+                    step=ledger.steps,
+                    samples=ledger.samples,
+                    tested=tested.samples,
+                    wrong=tested.wrong,
+                    loss=tested.loss,
+                    surrogate_loss=surrogate,
+                )
+            )
+    if ledger.steps % options.evaluation_interval_steps == 0:
+        older = [task for task in ledger.tasks.known if task.name != active.name]
+        turn = ledger.steps // options.evaluation_interval_steps
+        for track in state.tracks:
+            for task in [active, *older[turn % len(older) :][:1]] if older else [active]:
+                evaluate(track, state, task, emit)
+            measure_layers(track, emit)
+
+
+def evaluate(track: Track, state: State, task: Task, emit: events.Emit) -> float | None:
+    """One task's holdout accuracy now, told to whoever listens; None without a holdout set."""
+    ledger = state.ledger
+    accuracy = track.evaluate(task, state.holdouts, ledger.steps)
+    if accuracy is None:
+        return None
+    forgetting = track.measures.accuracy.forgetting(task.number, now=accuracy.value)
+    place = (track.name, task.name, ledger.steps, ledger.samples)
+    figures = (accuracy.value, accuracy.standard_error, accuracy.samples)
+    emit(events.Evaluated(*place, *figures, forgetting))
+    return accuracy.value
+
+
+def evaluate_all(track: Track, state: State, trained: Task, emit: events.Emit) -> None:
+    """A row of the accuracy matrix: every task known at this boundary."""
+    ledger, matrix = state.ledger, track.measures.accuracy
+    row = [evaluate(track, state, task, emit) for task in ledger.tasks.known]
+    matrix.append(row, trained.number)
+    figures = (matrix.average_accuracy(), matrix.mean_forgetting(), matrix.backward_transfer())
+    place = (track.name, trained.name, ledger.steps, ledger.samples)
+    emit(events.Consolidated(*place, row, *figures))
+    measure_layers(track, emit)
+
+
+def measure_layers(track: Track, emit: events.Emit) -> None:
+    for layer in track.learner.layers():
+        emit(events.LayerMeasured(track.name, layer.name, layer.importance, layer.drift))

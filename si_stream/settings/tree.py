@@ -1,0 +1,164 @@
+"""The tree of settings: the option models that live beside each part, put together.
+
+A `Settings` made in Python holds what it is given and nothing else; only `load_settings`
+looks at files and the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from si_stream.boundaries.options import BoundaryOptions
+from si_stream.brokers.options import StreamOptions
+from si_stream.checkpoints.options import CheckpointOptions, SnapshotOptions
+from si_stream.errors import SettingsError
+from si_stream.evaluation.options import HoldoutOptions
+from si_stream.learning.options import (
+    ComputeOptions,
+    ConsolidatorOptions,
+    ModelOptions,
+    OptimiserOptions,
+    Options,
+)
+from si_stream.learning.presets import PRESETS
+
+
+class LearnerOptions(Options):
+    """The process that learns."""
+
+    shadow: Literal["off", "none"] = Field(
+        "off",
+        description="none: a second learner without consolidation, on the same samples, shows "
+        "what would have been forgotten; it doubles the work, hence off",
+    )
+    exit_at_end: bool = Field(
+        False, description="exit at the stream's end message; a service waits for more"
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address of the learner's /metrics; this machine alone, until you open it",
+    )
+    metrics_port: int = Field(
+        9101, ge=0, le=65535, description="of the learner's /metrics; 0 takes any free port"
+    )
+    accept_changes: bool = Field(
+        False,
+        description="go on from the checkpoint with another optimiser, strength or damping than "
+        "it was learned with; the change and its position are recorded",
+    )
+    niceness: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="added to the process's; above 0 where predictions share its cores",
+    )
+
+
+class PredictorOptions(Options):
+    """The process that answers over HTTP."""
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on; this machine alone, since there is no login",
+    )
+    port: int = Field(8080, ge=0, le=65535, description="to listen on; 0 takes any free port")
+    max_body_bytes: int = Field(
+        8 * 1024 * 1024,
+        ge=1024,
+        description="a larger request is refused (413) before it is read; 8 MiB are some 10,000 "
+        "images of 28 × 28 bytes, or 300 as JSON floats",
+    )
+    max_inputs: int = Field(
+        4096,
+        ge=1,
+        description="inputs of one request; bounds how long the others wait behind it",
+    )
+    poll_interval_seconds: float = Field(
+        0.2,
+        gt=0,
+        allow_inf_nan=False,
+        description="between looks for a newer snapshot; one listing of a directory each",
+    )
+    threads: int = Field(
+        1, ge=1, description="of the arithmetic; replicas serve more requests than threads do"
+    )
+
+
+class Settings(BaseSettings):
+    """Everything a person may choose. Made by `load_settings`, and never changed."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    preset: str | None = Field(
+        None, description="one of the paper's benchmarks, the lowest layer of settings"
+    )
+    data: Path | None = Field(
+        None, description="where data sets lie, as torchvision lays them out (SI_STREAM_DATA)"
+    )
+    directory: Path = Field(
+        Path("si-stream-data"), description="of one model: its checkpoints, snapshots and events"
+    )
+    stream: StreamOptions = StreamOptions()
+    model: ModelOptions = ModelOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    consolidator: ConsolidatorOptions = ConsolidatorOptions()
+    compute: ComputeOptions = ComputeOptions()
+    boundaries: BoundaryOptions = BoundaryOptions()
+    holdout: HoldoutOptions = HoldoutOptions()
+    checkpoints: CheckpointOptions = CheckpointOptions()
+    snapshots: SnapshotOptions = SnapshotOptions()
+    learner: LearnerOptions = LearnerOptions()
+    predictor: PredictorOptions = PredictorOptions()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_is_known(cls, preset: str | None) -> str | None:
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"should be one of {', '.join(PRESETS)}")
+        return preset
+
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded_broker_lies_in_the_directory(cls, given: dict[str, Any]) -> dict[str, Any]:
+        stream, directory = given.get("stream", {}), given.get("directory")
+        if isinstance(stream, dict) and isinstance(directory, str | Path):
+            return {**given, "stream": {"broker": f"embedded:{directory}/broker.sqlite", **stream}}
+        return given
+
+    def require_model(self) -> None:
+        """Check that it is said what the model takes and gives, as a learner must know.
+
+        Raises:
+            SettingsError: `model.input_shape` or `model.outputs` is not set.
+        """
+        missing = [
+            key
+            for key, value in (
+                ("model.input_shape", self.model.input_shape),
+                ("model.outputs", self.model.outputs),
+            )
+            if not value
+        ]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} not set: take a benchmark's with --preset "
+                f"{'|'.join(PRESETS)}, or set your own as in "
+                "--set model.input_shape=28,28 --set model.outputs=10"
+            )

@@ -1,0 +1,132 @@
+"""The state of a learner service: everything that a checkpoint holds, and nothing else.
+
+Invariant: the state follows from the settings and the samples before its position alone; no
+clock, host or path has a part in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from torch import Tensor
+
+from si_stream.batches import Batch
+from si_stream.boundaries.tasks import Tasks
+from si_stream.brokers.interface import Position
+from si_stream.evaluation.holdout import Holdouts
+from si_stream.evaluation.measures import Measures
+from si_stream.learning.learner import Learner
+from si_stream.learning.options import ConsolidatorOptions, ModelOptions
+from si_stream.messages.kinds import SampleSchema
+from si_stream.settings import Settings
+from si_stream.tracks import MAIN, SHADOW, Track
+
+
+class Identity(BaseModel):
+    """What a model is for good: a checkpoint of another one is refused."""
+
+    model: ModelOptions
+    stream_id: str
+    shadow: str
+
+    def differences(self, other: Identity) -> list[str]:
+        """What differs, one ``key: this, not other`` each; the model's name may change."""
+        here, there = flattened(self.model_dump()), flattened(other.model_dump())
+        return [
+            f"{key}: {here.get(key)!r}, not {there.get(key)!r}"
+            for key in sorted(here.keys() | there.keys())
+            if here.get(key) != there.get(key) and key != "model.name"
+        ]
+
+
+class Ledger(BaseModel):
+    """What has been consumed, counted and decided so far."""
+
+    position: dict[int, Position] = {}
+    """Of each partition, the next sample not yet trained on."""
+    counted: dict[int, Position] = {}
+    """Of each partition, the first row not yet counted, rejected or held out. Never before
+    ``position``; what lies between the two waits for its batch, and is read again after a
+    resume, but not counted again."""
+    steps: int = 0
+    samples: int = 0
+    consolidations: int = 0
+    rejected: dict[str, int] = {}
+    ended: bool = False
+    tasks: Tasks = Tasks()
+    changes: list[dict[str, Any]] = []
+    """Learning settings that were changed on purpose, each with the position it took effect at."""
+
+    def learned(self, batch: Batch, partition: int) -> None:
+        """A batch has been trained on: the next sample is the one behind it."""
+        self.position[partition] = batch.then
+        self.steps += 1
+        self.samples += batch.size
+        self.ended = False
+
+    def end_task(self) -> None:
+        self.consolidations += 1
+        self.tasks.active = None
+
+
+class State:
+    """Args:
+        settings: of the learner; `Settings.require_model` has passed.
+        stream_id: of the stream that it is born on.
+
+    Raises:
+        SettingsError: the settings contradict one another or this machine.
+    """
+
+    def __init__(self, settings: Settings, stream_id: str) -> None:
+        self.settings = settings
+        model, shadow = settings.model, settings.learner.shadow
+        self.identity = Identity(model=model, stream_id=stream_id, shadow=shadow)
+        self.schema = SampleSchema(model.input_shape, model.dtype, model.outputs)
+        self.ledger = Ledger()
+        self.holdouts = Holdouts(settings.holdout)
+        self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
+        if shadow != "off":
+            fine_tuning = ConsolidatorOptions(kind=shadow)
+            self.tracks.append(Track(SHADOW, self._learner(fine_tuning)))
+
+    @property
+    def main(self) -> Track:
+        return self.tracks[0]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Of every track's learner, by name; the live ones, not copies."""
+        return {
+            f"{track.name}/{name}": tensor
+            for track in self.tracks
+            for name, tensor in track.learner.state().items()
+        }
+
+    def measures(self) -> dict[str, Measures]:
+        for track in self.tracks:
+            track.read_tally()
+        return {track.name: track.measures for track in self.tracks}
+
+    def resume(
+        self, ledger: Ledger, measures: dict[str, Measures], tensors: dict[str, Tensor]
+    ) -> None:
+        """Go on from a checkpoint of the same `identity`."""
+        self.ledger = ledger
+        for track in self.tracks:
+            prefix = f"{track.name}/"
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            track.learner.load_state(own)
+            track.resume(measures[track.name])
+
+    def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
+        settings = self.settings
+        return Learner(settings.model, settings.optimiser, consolidator, settings.compute)
+
+
+def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

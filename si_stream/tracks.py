@@ -1,0 +1,68 @@
+"""A track: a learner and what is measured of it. The main one has a shadow where that is asked for.
+
+Invariant: the tallies are running totals added up sample batch by sample batch, so how often they
+are read changes no bit of them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from si_stream.batches import Batch
+from si_stream.boundaries.tasks import Task
+from si_stream.evaluation.holdout import Accuracy, Holdouts
+from si_stream.evaluation.measures import Live, Measures
+from si_stream.evaluation.prequential import Tested
+from si_stream.learning.learner import Learner
+
+MAIN, SHADOW = "main", "shadow"
+
+
+class Track:
+    def __init__(self, name: str, learner: Learner) -> None:
+        self.name = name
+        self.learner = learner
+        self.measures = Measures(consolidator=learner.consolidator.name)
+        self._task: str | None = None
+        self._tested = Tested()
+        self._wrong = torch.zeros((), dtype=torch.int64, device=learner.device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=learner.device)
+
+    def learn(self, batch: Batch) -> None:
+        """Test and train; nothing is read back from the device."""
+        if batch.task.name != self._task:
+            self._turn_to(batch.task.name)
+        learned = self.learner.learn(batch.inputs, batch.labels, batch.task.head)
+        self._tested.samples += batch.size
+        self._wrong += learned.wrong_B.sum()
+        self._loss += learned.loss * batch.size
+
+    def read_tally(self) -> Tested:
+        """The active task's prequential totals, brought up to date."""
+        if self._task is not None:
+            self._tested.wrong = int(self._wrong)
+            self._tested.loss = float(self._loss)
+        return self._tested
+
+    def consolidate(self, task: Task) -> None:
+        self.read_tally()
+        self.learner.consolidate(task.head)
+
+    def evaluate(self, task: Task, holdouts: Holdouts, step: int) -> Accuracy | None:
+        """Measure one task's holdout accuracy now."""
+        accuracy = holdouts.evaluate(self.learner, task.name, task.head)
+        if accuracy:
+            live = Live(accuracy=accuracy.value, samples=accuracy.samples, step=step)
+            self.measures.live[task.name] = live
+        return accuracy
+
+    def resume(self, measures: Measures) -> None:
+        """Take over the measures of a checkpoint; the learner loads its own state."""
+        self.measures = measures
+        self._task = None
+
+    def _turn_to(self, task: str) -> None:
+        self._tested = self.measures.prequential.tasks.setdefault(task, Tested())
+        self._wrong.fill_(self._tested.wrong)
+        self._loss.fill_(self._tested.loss)
+        self._task = task

@@ -1,0 +1,202 @@
+"""`si-stream simulate`: one scenario, replayed onto one stream of a broker.
+
+Importing this module is cheap; data sets and brokers are imported when the command runs.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from si_stream.errors import SettingsError
+from simulators.options import Boundaries, Codec, ReplayOptions, ScenarioName
+
+if TYPE_CHECKING:
+    from simulators.scenarios import Scenario
+
+
+def simulate(
+    scenario: Annotated[
+        ScenarioName | None,
+        typer.Argument(
+            help="split-mnist: 5 tasks of 2 digits. permuted-mnist: 10 digits, their pixels in "
+            "another order in each task. split-cifar: CIFAR-10, then CIFAR-100 by ten classes. "
+            "split-digits: 5 tasks of 2 digits from scikit-learn, no download. Leave it out with "
+            "--data.",
+        ),
+    ] = None,
+    *,
+    broker: Annotated[
+        str, typer.Option(help="URL of the broker; embedded:PATH is a log in one file.")
+    ] = "embedded:si-stream-data/broker.sqlite",
+    stream: Annotated[str, typer.Option(help="The stream; made where it does not exist.")] = (
+        "samples"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over each task's samples.")] = 1,
+    samples_per_message: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Samples in one message.")
+    ] = 128,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Samples a second.", show_default="as fast as the broker takes them"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed sends the same bytes, in the same order.")
+    ] = 0,
+    task_count: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Only the first so many tasks; for permuted-mnist, how many there are.",
+            show_default="all; permuted-mnist 10",
+        ),
+    ] = None,
+    boundaries: Annotated[
+        Boundaries,
+        typer.Option(
+            help="announced: samples name their task, and a boundary message follows each task. "
+            "silent: nothing tells one task from the next."
+        ),
+    ] = "announced",
+    holdout: Annotated[
+        bool,
+        typer.Option(help="Send each task's test samples, never to be trained on, before it."),
+    ] = True,
+    holdout_samples_per_task: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most so many holdout samples a task.",
+            show_default="the whole test set",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own .npz file instead of SCENARIO: images, uint8 or float32, labels, "
+            "one integer each, and test_images and test_labels if you have them."
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help='With --data: the labels of each task, as in "0,1/2,3/4,5".')
+    ] = None,
+    codec: Annotated[
+        Codec, typer.Option(help="arrow is fast; json can be read by a person.")
+    ] = "arrow",
+    end: Annotated[
+        bool, typer.Option(help="Close with an end message, at which a learner may exit.")
+    ] = True,
+) -> None:
+    """Replay a data set as a stream of tasks, one after the other.
+
+    Data sets are looked for in the directory SI_STREAM_DATA, laid out as torchvision does,
+    and downloaded where they are missing. Stopped by Ctrl-C or SIGTERM it finishes the batch
+    at hand and exits with 128 and the signal's number.
+    """
+    if rate is not None and not 0 < rate < math.inf:
+        raise SettingsError(
+            f"--rate {rate:g} is no pace: give samples a second above 0, or leave it out"
+        )
+    options = ReplayOptions(
+        epochs_per_task=epochs,
+        samples_per_message=samples_per_message,
+        rate_samples_per_second=rate,
+        seed=seed,
+        boundaries=boundaries,
+        holdout=holdout,
+        holdout_samples_per_task=holdout_samples_per_task,
+        codec=codec,
+        end=end,
+    )
+    chosen = _chosen_scenario(scenario, data, tasks, seed, task_count)
+    caught = _send(chosen, options, broker, stream)
+    if caught:
+        raise typer.Exit(128 + caught)
+
+
+def _chosen_scenario(
+    name: ScenarioName | None,
+    data: Path | None,
+    tasks: str | None,
+    seed: int,
+    task_count: int | None,
+) -> Scenario:
+    from simulators.scenarios import load_own_scenario, load_scenario
+
+    if (name is None) == (data is None):
+        raise SettingsError("name a scenario or your own --data, one of the two; see --help")
+    if (data is None) != (tasks is None):
+        raise SettingsError('--data and --tasks go together: --data FILE.npz --tasks "0,1/2,3"')
+    if data is not None and tasks is not None:
+        return load_own_scenario(data, tasks, task_count=task_count)
+    assert name is not None
+    return load_scenario(name, seed=seed, task_count=task_count)
+
+
+def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> int:
+    """Replay and say so in a line; the signal that stopped it, or 0."""
+    from si_stream.brokers import open_broker
+    from simulators.progress import shown_progress
+    from simulators.replay import replay, sample_count
+
+    total = sample_count(scenario, options)
+    with open_broker(url) as broker, _caught_signals() as caught:
+        broker.create_stream(stream)
+        if (watermarks := broker.watermarks(stream, 0)).high > watermarks.low:
+            _say(
+                f"stream {stream!r} is not empty: a boundary under an event id that it holds "
+                f"already, from the same scenario and seed, will do nothing"
+            )
+        _say(f"{scenario.name}: {len(scenario.tasks)} tasks, {total:,} samples, to {stream!r}")
+        started = time.monotonic()
+        with shown_progress(total) as show:
+            sent = replay(
+                scenario,
+                options,
+                partial(broker.append, stream, 0),
+                progress=show,
+                stop=lambda: bool(caught),
+            )
+    speed = sent.samples / max(time.monotonic() - started, 1e-9)
+    figures = f"{sent.samples:,} of {total:,} samples in {sent.messages:,} messages"
+    if sent.finished:
+        _say(f"sent {figures}, {speed:,.0f} samples/s")
+        return 0
+    _say(f"stopped after {figures}; the rest was not sent")
+    return caught[0]
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """A list that the first SIGINT or SIGTERM is put into, and does no more; the same again kills.
+
+    No lock is taken: the handler may run while the main thread holds any.
+    """
+    caught: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        caught.append(number)
+
+    previous = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,88 @@
+"""What the tests of the learning core share: small learners and batches for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from si_stream.learning.learner import Learner
+from si_stream.learning.options import (
+    ComputeOptions,
+    ConsolidatorOptions,
+    ModelOptions,
+    OptimiserOptions,
+)
+
+Batches = list[tuple[Tensor, Tensor]]
+SMALL = {
+    "input_shape": (6,),
+    "outputs": 3,
+    "dtype": "float32",
+    "network": {"hidden": (8, 7), "head_initialisation": "glorot-uniform"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here"),
+        ),
+    ]
+)
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def build() -> Callable[..., Learner]:
+    """A learner; what is not given is small, on the CPU and with the default kernel."""
+
+    def build(
+        model: dict[str, Any] | None = None,
+        optimiser: dict[str, Any] | None = None,
+        consolidator: dict[str, Any] | None = None,
+        compute: dict[str, Any] | None = None,
+    ) -> Learner:
+        return Learner(
+            ModelOptions(**SMALL | (model or {})),
+            OptimiserOptions(**{"learning_rate": 0.01} | (optimiser or {})),
+            ConsolidatorOptions(**consolidator or {}),
+            ComputeOptions(**{"device": "cpu"} | (compute or {})),
+        )
+
+    return build
+
+
+@pytest.fixture
+def batches() -> Callable[..., Batches]:
+    """Batches of one task, the same for the same numbers: labels by a random linear map."""
+
+    def batches(
+        count: int, task: int = 0, shape: tuple[int, ...] = (6,), size: int = 16, outputs: int = 3
+    ) -> Batches:
+        source = torch.Generator().manual_seed(task)
+        flat = torch.Size(shape).numel()
+        teacher = torch.randn(flat, outputs, generator=source)
+        inputs = [torch.randn(size, *shape, generator=source) for _ in range(count)]
+        return [(x, (x.reshape(size, flat) @ teacher).argmax(1)) for x in inputs]
+
+    return batches
