@@ -11,6 +11,7 @@ from si_stream.errors import (
     DataError,
     IdentityMismatch,
     PredictionError,
+    ProcessEnded,
     SettingsError,
 )
 
@@ -21,6 +22,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     CheckpointError: 5,
     IdentityMismatch: 6,
     PredictionError: 7,
+    ProcessEnded: 8,
 }
 OTHER_ERROR = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -18,6 +18,7 @@ import torch
 from prometheus_client import CollectorRegistry, start_http_server
 
 from services.journal import Journal
+from services.logs import log_to_stderr
 from si_stream import events
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
@@ -32,7 +33,8 @@ from si_stream.errors import IdentityMismatch, SettingsError
 from si_stream.learning.frozen import weights_of
 from si_stream.loop import Host, learn_stream
 from si_stream.settings import Settings
-from si_stream.state import State, flattened
+from si_stream.settings.layers import flattened
+from si_stream.state import State
 from si_stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -168,8 +170,8 @@ class LearnerHost(Host):
 
 def changes(checkpoint: Checkpoint, state: State) -> list[str]:
     """Learning settings that are others than the checkpoint's, one ``key: now, not before`` each."""
-    before = flattened(checkpoint.manifest.learning)
-    now = flattened(learning_settings(state))
+    before = dict(flattened(checkpoint.manifest.learning))
+    now = dict(flattened(learning_settings(state)))
     return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
 
 
@@ -227,6 +229,7 @@ def run(settings: Settings) -> None:
         SIStreamError: the settings, the broker or the directory do not allow it.
     """
     settings.require_model()
+    log_to_stderr()
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)
     stop = Event()

@@ -29,9 +29,14 @@ class Admitted(NamedTuple):
 
 
 class TaskEnd(NamedTuple):
-    """A place in the stream where the active task has ended, if there is one."""
+    """A place in the stream where the active task has ended, if there is one.
+
+    ``event_id`` is that of the message that says so, None where a change of name does.
+    """
 
     then: Position
+    event_id: str | None
+    next_task: str | None = None
     ends_stream: bool = False
 
 

@@ -10,6 +10,7 @@ SIStreamError
 ├── CheckpointError           a checkpoint or snapshot cannot be written or read
 │   ├── CorruptCheckpoint     its checksum or its structure is wrong
 │   └── IdentityMismatch      it belongs to another model or another stream
+├── ProcessEnded              a process that others depend on has ended
 └── PredictionError           a request for a prediction that cannot be answered
     ├── MalformedRequest
     ├── EmptyInput
@@ -81,6 +82,10 @@ class CorruptCheckpoint(CheckpointError):
 
 
 class IdentityMismatch(CheckpointError):
+    pass
+
+
+class ProcessEnded(SIStreamError):
     pass
 
 

@@ -8,6 +8,7 @@ because its batch was not full.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,16 @@ from si_stream.brokers.interface import Position, Record
 from si_stream.errors import MessageError
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
-from si_stream.messages.validation import rejected_rows
+from si_stream.messages.validation import RejectedRow, rejected_rows
 from si_stream.state import State
+
+
+class SortedRows(NamedTuple):
+    """A message's rows: rejected, each with its fault, or ``[n]`` held out, or ``[n]`` to train."""
+
+    rejected: list[RejectedRow]
+    held: npt.NDArray[np.bool_]
+    train: npt.NDArray[np.bool_]
 
 
 class Intake:
@@ -41,67 +50,75 @@ class Intake:
         ledger = self.state.ledger
         here, behind = Position(record.offset), Position(record.offset + 1)
         fresh = here >= ledger.counted.get(record.partition, Position())
+        taken: TaskEnd | Admitted | None = None
         try:
             message = self._decoded(record)
-            if self._begins_another_task(message):
-                ledger.tasks.end(f"task-name/{record.partition}/{record.offset}", None)
-                yield TaskEnd(then=here)
-            admitted = self._admitted(record, message, fresh)
+            if isinstance(message, Samples):
+                sorted_rows = self._sorted(message)
+                if self._begins_another_task(message, sorted_rows):
+                    yield TaskEnd(here, event_id=None)
+                taken = self._samples(record, message, sorted_rows, fresh)
+            else:
+                taken = self._task_end(message, behind)
         except MessageError as error:
             if fresh:
                 self._reject(record, None, error)
-            admitted = None
         ledger.counted[record.partition] = max(behind, ledger.counted.get(record.partition, behind))
-        if isinstance(admitted, TaskEnd) or (admitted and len(admitted.rows)):
-            yield admitted
+        if taken is not None:
+            yield taken
 
     def _decoded(self, record: Record) -> Message:
         limit = self.state.settings.stream.max_message_bytes
         return decode(record.headers, record.value, self.state.schema, limit)
 
-    def _begins_another_task(self, message: Message) -> bool:
-        if not isinstance(message, Samples) or message.role == "holdout":
-            return False
-        return self.state.ledger.tasks.check(message.task, self.state.settings.boundaries)
-
-    def _admitted(self, record: Record, message: Message, fresh: bool) -> TaskEnd | Admitted | None:
-        if isinstance(message, Samples):
-            return self._samples(record, message, fresh)
-        next_task = message.next_task if isinstance(message, Boundary) else None
-        if not self.state.ledger.tasks.end(message.event_id, next_task):
+    def _task_end(self, message: Boundary | End, then: Position) -> TaskEnd | None:
+        if self.state.ledger.tasks.has_seen(message.event_id):
             return None
-        return TaskEnd(Position(record.offset + 1), ends_stream=isinstance(message, End))
+        if isinstance(message, End):
+            return TaskEnd(then, message.event_id, ends_stream=True)
+        return TaskEnd(then, message.event_id, message.next_task)
 
-    def _samples(self, record: Record, samples: Samples, fresh: bool) -> Admitted | None:
-        """Rows are rejected, held out or admitted; those before the position were trained on."""
+    def _sorted(self, samples: Samples) -> SortedRows:
+        rejected = rejected_rows(samples, self.state.schema)
         good = np.ones(len(samples), bool)
-        for row, error in rejected_rows(samples, self.state.schema):
-            good[row] = False
-            if fresh:
-                self._reject(record, row, error)
-        held = good & self._held_out(samples)
-        train = good & ~held
+        good[[row for row, _ in rejected]] = False
+        if samples.role == "holdout":
+            return SortedRows(rejected, held=good, train=good & False)
+        diverted = self.state.holdouts.diverts(samples.inputs)
+        if diverted is None:
+            return SortedRows(rejected, held=good & False, train=good)
+        return SortedRows(rejected, held=good & diverted, train=good & ~diverted)
+
+    def _begins_another_task(self, samples: Samples, rows: SortedRows) -> bool:
+        """Raises MessageError where its task cannot be learned, or be held out for, now."""
+        tasks, limits = self.state.ledger.tasks, self.state.settings.boundaries
+        held_out = self.state.holdouts.sets
+        if rows.held.any() and (name := tasks.name_of(samples.task)) not in held_out:
+            tasks.require_room(name, len(held_out), limits)
+        if samples.role == "holdout":
+            return False
+        return tasks.check(samples.task, limits) and bool(rows.train.any())
+
+    def _samples(
+        self, record: Record, samples: Samples, rows: SortedRows, fresh: bool
+    ) -> Admitted | None:
+        """Rows are counted, held out and admitted; those before the position were trained on."""
         if fresh:
-            self._hold_out(samples, held)
-            for role, chosen in (("train", train), ("holdout", held)):
+            for row, error in rows.rejected:
+                self._reject(record, row, error)
+            self._hold_out(samples, rows.held)
+            for role, chosen in (("train", rows.train), ("holdout", rows.held)):
                 if count := int(chosen.sum()):
                     self.emit(events.Received(role, count, record.timestamp_seconds))
-        if not train.any():
+        if not rows.train.any():
             return None
         task = self._open(samples)
         resumed = self.state.ledger.position.get(record.partition, Position())
-        if resumed.offset == record.offset:
-            train[: resumed.row] = False
-        if train.all():
+        done = resumed.row if resumed.offset == record.offset else 0
+        if done == 0 and rows.train.all():
             return Admitted(task, samples.inputs, samples.labels, range(len(samples)))
-        rows = np.flatnonzero(train).tolist()
-        return Admitted(task, samples.inputs[train], samples.labels[train], rows)
-
-    def _held_out(self, samples: Samples) -> npt.NDArray[np.bool_] | bool:
-        if samples.role == "holdout":
-            return True
-        diverted = self.state.holdouts.diverts(samples.inputs)
-        return False if diverted is None else diverted
+        left = done + np.flatnonzero(rows.train[done:])
+        return Admitted(task, samples.inputs[left], samples.labels[left], left.tolist())
 
     def _hold_out(self, samples: Samples, held: npt.NDArray[np.bool_]) -> None:
         if held.any():
@@ -111,9 +128,7 @@ class Intake:
     def _open(self, samples: Samples) -> Task:
         ledger, model = self.state.ledger, self.state.settings.model
         opens = ledger.tasks.active is None
-        task = ledger.tasks.open(
-            samples.task, samples.classes, shared_head=model.heads == "shared"
-        )
+        task = ledger.tasks.open(samples.task, samples.classes, shared_head=model.heads == "shared")
         if opens:
             self.emit(events.TaskOpened(task.name, task.number, task.head, ledger.samples))
         return task

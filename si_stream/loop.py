@@ -75,13 +75,11 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         return
 
                 if isinstance(taken, TaskEnd):
-                    task = ledger.tasks.active
-                    ledger.position[partition] = taken.then
-                    ledger.ended = taken.ends_stream
+                    task = ledger.end_task(taken, partition)
                     if task is not None:
                         for track in tracks:
+                            tell_progress(track, state, task, emit)
                             track.consolidate(task)  # consolidate
-                        ledger.end_task()
                         for track in tracks:
                             evaluate_all(track, state, task, emit)  # evaluate
                     if task is not None or taken.ends_stream:
@@ -104,20 +102,7 @@ def watch(state: State, active: Task, emit: events.Emit) -> None:
     ledger, options = state.ledger, state.settings.holdout
     if ledger.steps % PROGRESS_STEPS == 0:
         for track in state.tracks:
-            tested = track.read_tally()
-            surrogate = float(track.learner.surrogate_loss(active.head))
-            emit(
-                events.Progress(
-                    track=track.name,
-                    task=active.name,
-                    step=ledger.steps,
-                    samples=ledger.samples,
-                    tested=tested.samples,
-                    wrong=tested.wrong,
-                    loss=tested.loss,
-                    surrogate_loss=surrogate,
-                )
-            )
+            tell_progress(track, state, active, emit)
     if ledger.steps % options.evaluation_interval_steps == 0:
         older = [task for task in ledger.tasks.known if task.name != active.name]
         turn = ledger.steps // options.evaluation_interval_steps
@@ -125,6 +110,22 @@ def watch(state: State, active: Task, emit: events.Emit) -> None:
             for task in [active, *older[turn % len(older) :][:1]] if older else [active]:
                 evaluate(track, state, task, emit)
             measure_layers(track, emit)
+
+
+def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -> None:
+    tested = track.read_tally()
+    emit(
+        events.Progress(
+            track=track.name,
+            task=active.name,
+            step=state.ledger.steps,
+            samples=state.ledger.samples,
+            tested=tested.samples,
+            wrong=tested.wrong,
+            loss=tested.loss,
+            surrogate_loss=float(track.learner.surrogate_loss(active.head)),
+        )
+    )
 
 
 def evaluate(track: Track, state: State, task: Task, emit: events.Emit) -> float | None:

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 from torch import Tensor
 
-from si_stream.batches import Batch
-from si_stream.boundaries.tasks import Tasks
+from si_stream.batches import Batch, TaskEnd
+from si_stream.boundaries.tasks import Task, Tasks
 from si_stream.brokers.interface import Position
 from si_stream.evaluation.holdout import Holdouts
 from si_stream.evaluation.measures import Measures
@@ -20,6 +20,7 @@ from si_stream.learning.learner import Learner
 from si_stream.learning.options import ConsolidatorOptions, ModelOptions
 from si_stream.messages.kinds import SampleSchema
 from si_stream.settings import Settings
+from si_stream.settings.layers import flattened
 from si_stream.tracks import MAIN, SHADOW, Track
 
 
@@ -27,12 +28,14 @@ class Identity(BaseModel):
     """What a model is for good: a checkpoint of another one is refused."""
 
     model: ModelOptions
-    stream_id: str
+    optimiser: str
+    consolidator: str
     shadow: str
+    stream_id: str
 
     def differences(self, other: Identity) -> list[str]:
         """What differs, one ``key: this, not other`` each; the model's name may change."""
-        here, there = flattened(self.model_dump()), flattened(other.model_dump())
+        here, there = dict(flattened(self.model_dump())), dict(flattened(other.model_dump()))
         return [
             f"{key}: {here.get(key)!r}, not {there.get(key)!r}"
             for key in sorted(here.keys() | there.keys())
@@ -65,9 +68,14 @@ class Ledger(BaseModel):
         self.samples += batch.size
         self.ended = False
 
-    def end_task(self) -> None:
-        self.consolidations += 1
-        self.tasks.active = None
+    def end_task(self, end: TaskEnd, partition: int) -> Task | None:
+        """A boundary or the end has been reached: the task that was active until then."""
+        task = self.tasks.active
+        self.position[partition] = end.then
+        self.tasks.end(end.event_id, end.next_task)
+        self.ended = end.ends_stream
+        self.consolidations += task is not None
+        return task
 
 
 class State:
@@ -82,7 +90,13 @@ class State:
     def __init__(self, settings: Settings, stream_id: str) -> None:
         self.settings = settings
         model, shadow = settings.model, settings.learner.shadow
-        self.identity = Identity(model=model, stream_id=stream_id, shadow=shadow)
+        self.identity = Identity(
+            model=model,
+            optimiser=settings.optimiser.kind,
+            consolidator=settings.consolidator.kind,
+            shadow=shadow,
+            stream_id=stream_id,
+        )
         self.schema = SampleSchema(model.input_shape, model.dtype, model.outputs)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
@@ -111,7 +125,11 @@ class State:
     def resume(
         self, ledger: Ledger, measures: dict[str, Measures], tensors: dict[str, Tensor]
     ) -> None:
-        """Go on from a checkpoint of the same `identity`."""
+        """Go on from a checkpoint of the same `identity`.
+
+        Raises:
+            ValueError: the tensors are of another network.
+        """
         self.ledger = ledger
         for track in self.tracks:
             prefix = f"{track.name}/"
@@ -122,11 +140,3 @@ class State:
     def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
         settings = self.settings
         return Learner(settings.model, settings.optimiser, consolidator, settings.compute)
-
-
-def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A tree of settings as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

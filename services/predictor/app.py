@@ -5,16 +5,13 @@ Invariant: every route answers with what `documentation` says it may answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from services.predictor import answers
@@ -27,22 +24,14 @@ from services.predictor.documentation import (
     complete_openapi,
 )
 from services.predictor.follower import Follower
-from services.predictor.guard import Guard
+from services.predictor.front import Front
 from services.predictor.metrics import Metrics
-from services.predictor.prediction import Prediction
+from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import handle_problems
 from si_stream.settings import PredictorOptions
 
 
-class BareRoute(APIRoute):
-    """A route whose endpoint takes the request itself and returns the response: there are no
-    parameters to be solved, which costs half of a small request."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return cast("Callable[[Request], Coroutine[Any, Any, Response]]", self.endpoint)
-
-
-def create_app(options: PredictorOptions, directory: Path) -> FastAPI:
+def create_app(options: PredictorOptions, directory: Path) -> Front:
     """The application; it follows the directory from its start-up to its shutdown."""
     follower = Follower(directory, options.poll_interval_seconds)
     metrics = Metrics(follower)
@@ -64,10 +53,9 @@ def create_app(options: PredictorOptions, directory: Path) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Guard, metrics=metrics)
     handle_problems(app)
     app.router.add_api_route(
-        "/predict",
+        PATH,
         prediction.respond,
         methods=["POST"],
         operation_id="predict",
@@ -76,11 +64,10 @@ def create_app(options: PredictorOptions, directory: Path) -> FastAPI:
         response_description="`Predictions` for JSON, `PredictionColumns` for raw rows",
         responses=PREDICTION_PROBLEMS,
         openapi_extra=PREDICTION_REQUEST,
-        route_class_override=BareRoute,
     )
     add_readings(app, follower, metrics)
     complete_openapi(app)
-    return app
+    return Front(app, prediction, metrics)
 
 
 def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:

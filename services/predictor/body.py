@@ -1,4 +1,4 @@
-"""The body of a request, read within a limit of bytes and of time.
+"""The body of a request, read within a limit of bytes.
 
 Invariant: never more than the limit (and one chunk of the server's) is held, whatever the headers
 promise; a promise beyond it is refused before anything is read.
@@ -6,70 +6,62 @@ promise; a promise beyond it is refused before anything is read.
 
 from __future__ import annotations
 
-import asyncio
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
 
-from services.predictor.problems import BodyTooSlow, UnsupportedMediaType
+from services.predictor.problems import UnsupportedMediaType
 from si_stream.errors import InputTooLarge
 
 JSON, ROWS = "application/json", "application/octet-stream"
-SECONDS = 60.0
 
 
-def media_type(request: Request) -> str:
-    """`JSON` or `ROWS`.
-
-    Raises:
-        UnsupportedMediaType: the body is something else, or compressed.
-    """
-    headers = request.headers
-    declared = headers.get("content-type", "")
-    name = declared.partition(";")[0].strip().lower()
-    if name not in (JSON, ROWS):
-        given = f"is {declared!a:.100}" if declared else "is not given"
-        raise UnsupportedMediaType(
-            f"the Content-Type {given}; send {JSON}, or {ROWS} for raw rows "
-            f"(curl: -H 'Content-Type: {JSON}')"
-        )
-    if coding := headers.get("content-encoding"):
-        raise UnsupportedMediaType(
-            f"the Content-Encoding is {coding!a:.100}; send the body as it is, without one"
-        )
-    return name
+class Body(NamedTuple):
+    media_type: str  # JSON or ROWS
+    content: bytearray
 
 
-async def read_body(request: Request, max_bytes: int, seconds: float = SECONDS) -> bytearray:
+async def read_body(request: Request, max_bytes: int) -> Body:
     """Raises:
+    UnsupportedMediaType: it is something else than JSON or raw rows, or compressed.
     InputTooLarge: it is, or promises to be, larger than ``max_bytes``.
-    BodyTooSlow: it has not come whole after so many seconds.
     ClientDisconnect: nobody waits for the answer any more.
     """
-    promised = request.headers.get("content-length")
-    if promised is not None and int(promised) > max_bytes:
-        raise _too_large(f"of {promised} bytes", max_bytes)
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read(request.receive, max_bytes)
-    except TimeoutError:
-        raise BodyTooSlow(
-            f"the body was not there {seconds:g} seconds after its headers, the limit; "
-            "send fewer inputs at a time"
-        ) from None
-
-
-async def _read(receive: Receive, max_bytes: int) -> bytearray:
-    body = bytearray()
+    media_type = _read_headers(request, max_bytes)
+    content = bytearray()
     while True:
-        message = await receive()
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
-            raise _too_large(f"of {len(body)} bytes and more", max_bytes)
+        content += message.get("body", b"")
+        if len(content) > max_bytes:
+            raise _too_large(f"of {len(content)} bytes and more", max_bytes)
         if not message.get("more_body", False):
-            return body
+            return Body(media_type, content)
+
+
+def _read_headers(request: Request, max_bytes: int) -> str:
+    declared = b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            declared = value
+        elif name == b"content-length" and int(value) > max_bytes:
+            raise _too_large(f"of {int(value)} bytes", max_bytes)
+        elif name == b"content-encoding":
+            raise UnsupportedMediaType(
+                f"the Content-Encoding is {_text(value)}; send the body as it is, without one"
+            )
+    media_type = declared.partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in (JSON, ROWS):
+        raise UnsupportedMediaType(
+            f"the Content-Type is {_text(declared) if declared else 'not given'}; send {JSON}, or "
+            f"{ROWS} for raw rows (curl: -H 'Content-Type: {JSON}')"
+        )
+    return media_type
+
+
+def _text(header: bytes) -> str:
+    return f"{header.decode('latin-1')!a:.100}"
 
 
 def _too_large(size: str, max_bytes: int) -> InputTooLarge:

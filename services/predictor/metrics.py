@@ -1,21 +1,24 @@
 """The predictor's metrics, in a registry of their own.
 
-Invariant: labels are bounded: routes and tasks that exist, statuses that are given.
+Invariant: written by the event loop alone, hence plain numbers without locks; labels are bounded
+by the routes and tasks that exist and the statuses that are given.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.predictor.follower import Follower
@@ -27,92 +30,86 @@ BUCKETS = (
 )
 
 
-class Metrics:
+class Metrics(Collector):
+    """Args:
+    follower: what is being served is read from it whenever somebody asks.
+    """
+
     def __init__(self, follower: Follower) -> None:
-        self.registry = CollectorRegistry()
+        self.follower = follower
         self.in_flight = 0
-        self.prediction_seconds = Histogram(
-            "si_stream_prediction_duration_seconds",
-            "From a request's body to its answer: reading the inputs, predicting, writing.",
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._predictions = Counter(
-            "si_stream_predictions_total",
-            "Inputs answered, by task.",
-            ["task"],
-            registry=self.registry,
-        )
-        self._requests = Counter(
-            "si_stream_http_requests_total",
-            "Requests answered, by route and status.",
-            ["route", "status"],
-            registry=self.registry,
-        )
-        self._predictions_of: dict[str, Counter] = {}
-        self._requests_to: dict[tuple[str, int], Counter] = {}
-        self.registry.register(ServedCollector(self, follower))
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._predictions: Counter[str] = Counter()
+        self._durations = [0] * (len(BUCKETS) + 1)
+        self._duration_sum = 0.0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def predicted(self, task: str, inputs: int, seconds: float) -> None:
-        counter = self._predictions_of.get(task)
-        if counter is None:
-            counter = self._predictions_of.setdefault(task, self._predictions.labels(task))
-        counter.inc(inputs)
-        self.prediction_seconds.observe(seconds)
-
     def answered(self, route: str, status: int) -> None:
-        counter = self._requests_to.get((route, status))
-        if counter is None:
-            counter = self._requests.labels(route, str(status))
-            self._requests_to[route, status] = counter
-        counter.inc()
+        self._requests[route, status] += 1
+
+    def predicted(self, task: str, inputs: int, seconds: float) -> None:
+        self._predictions[task] += inputs
+        self._durations[bisect_left(BUCKETS, seconds)] += 1
+        self._duration_sum += seconds
 
     def text(self) -> bytes:
+        """All of them in Prometheus' text exposition format."""
         return generate_latest(self.registry)
 
-
-class ServedCollector(Collector):
-    """What is being served, as of the moment it is asked for."""
-
-    def __init__(self, metrics: Metrics, follower: Follower) -> None:
-        self.metrics = metrics
-        self.follower = follower
-
     def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "si_stream_http_requests",
+            "Requests answered, by route and status.",
+            labels=["route", "status"],
+        )
+        for (route, status), count in self._requests.items():
+            requests.add_metric([route, str(status)], count)
+        yield requests
         yield GaugeMetricFamily(
-            "si_stream_http_requests_in_flight",
-            "Requests being answered.",
-            value=self.metrics.in_flight,
+            "si_stream_http_requests_in_flight", "Requests being answered.", self.in_flight
+        )
+        predictions = CounterMetricFamily(
+            "si_stream_predictions", "Inputs answered, by task.", labels=["task"]
+        )
+        for task, count in self._predictions.items():
+            predictions.add_metric([task], count)
+        yield predictions
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        yield HistogramMetricFamily(
+            "si_stream_prediction_duration_seconds",
+            "From a request's whole body to its answer: reading the inputs, predicting, writing.",
+            buckets=list(zip(bounds, accumulate(self._durations), strict=True)),
+            sum_value=self._duration_sum,
+        )
+        yield from self._served()
+
+    def _served(self) -> Iterator[Metric]:
+        prefix = "si_stream_served_snapshot"
+        yield CounterMetricFamily(
+            f"{prefix}_loads", "Snapshots loaded and served.", self.follower.loads
         )
         yield CounterMetricFamily(
-            "si_stream_served_snapshot_loads_total",
-            "Snapshots loaded and served.",
-            value=self.follower.loads,
-        )
-        yield CounterMetricFamily(
-            "si_stream_served_snapshot_load_failures_total",
+            f"{prefix}_load_failures",
             "Snapshots refused: cut short, altered, or not fit to answer.",
-            value=self.follower.failures,
+            self.follower.failures,
         )
         served = self.follower.served
         if served is None:
             return
         manifest = served.manifest
-        for name, documentation, value in (
+        age_seconds = max(0.0, time.time() - manifest.written_seconds)
+        for name, text, value in (
             ("epoch", "Epoch of the snapshot that answers.", manifest.epoch),
             ("step", "Step of the snapshot that answers.", manifest.step),
-            ("samples", "Samples that the snapshot that answers was trained on.", manifest.samples),
-            (
-                "age_seconds",
-                "Since the snapshot that answers was written.",
-                max(0.0, time.time() - manifest.written_seconds),
-            ),
+            ("samples", "Samples that the snapshot that answers has learned.", manifest.samples),
+            ("age_seconds", "Since the snapshot that answers was written.", age_seconds),
         ):
-            yield GaugeMetricFamily(f"si_stream_served_snapshot_{name}", documentation, value=value)
+            yield GaugeMetricFamily(f"{prefix}_{name}", text, value)
         position = GaugeMetricFamily(
             "si_stream_served_position_offset",
-            "Offset of the next message that the snapshot that answers has not been trained on.",
+            "Offset of the next message that the snapshot that answers has not learned.",
             labels=["partition"],
         )
         for partition, (offset, _row) in sorted(manifest.position.items()):

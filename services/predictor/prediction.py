@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.predictor.answers import encode_predictions
-from services.predictor.body import ROWS, media_type, read_body
+from services.predictor.body import ROWS, Body, read_body
 from services.predictor.follower import Follower
 from services.predictor.inputs import from_json, from_rows
 from services.predictor.metrics import Metrics
@@ -25,8 +26,15 @@ from si_stream.errors import MalformedRequest, MessageError
 from si_stream.messages.json_codec import decode_object
 from si_stream.settings import PredictorOptions
 
+PATH = "/predict"
 INLINE_BYTES = 16 * 1024
 MEMBERS = frozenset({"task", "inputs"})
+
+
+class Answered(NamedTuple):
+    task: str
+    inputs: int
+    json: bytes
 
 
 class Prediction:
@@ -38,38 +46,33 @@ class Prediction:
 
     async def respond(self, request: Request) -> Response:
         """Raises PredictionError."""
-        media = media_type(request)
         served = self.follower.current()
         body = await read_body(request, self.options.max_body_bytes)
-        query = request.scope["query_string"]
+        query: bytes = request.scope["query_string"]
         started = perf_counter()
-        if len(body) <= INLINE_BYTES:
-            task, inputs, answer = self._answer(served, media, query, body)
+        if len(body.content) <= INLINE_BYTES:
+            answer = self._answer(served, body, query)
         else:
             loop = asyncio.get_running_loop()
-            task, inputs, answer = await loop.run_in_executor(
-                self._worker, self._answer, served, media, query, body
-            )
-        self.metrics.predicted(task, inputs, perf_counter() - started)
-        return Response(answer, media_type="application/json")
+            answer = await loop.run_in_executor(self._worker, self._answer, served, body, query)
+        self.metrics.predicted(answer.task, answer.inputs, perf_counter() - started)
+        return Response(answer.json, media_type="application/json")
 
-    def _answer(
-        self, served: Served, media: str, query: bytes, body: bytearray
-    ) -> tuple[str, int, bytes]:
-        """The task that answers, how many inputs it answers, and the answer."""
+    def _answer(self, served: Served, body: Body, query: bytes) -> Answered:
+        columns = body.media_type == ROWS
         limit = self.options.max_inputs
-        if media == ROWS:
-            task = served.task(_task_of_query(query))
-            inputs = from_rows(body, served.model, limit)
+        if columns:
+            task = served.task_of_query.get(query) or served.task(_task_of_query(query))
+            inputs = from_rows(body.content, served.model, limit)
         else:
             if query:
                 raise MalformedRequest("with JSON the task is a member of the body, not a query")
-            members = _members(body)
+            members = _members(body.content)
             task = served.task(_task_of_members(members))
             inputs = from_json(members["inputs"], served.model, limit)
         probabilities_BC = served.probabilities(inputs, task)
-        answer = encode_predictions(served, task, probabilities_BC, columns=media == ROWS)
-        return task.name, len(inputs), answer
+        json = encode_predictions(served, task, probabilities_BC, columns=columns)
+        return Answered(task.name, len(inputs), json)
 
     def close(self) -> None:
         self._worker.shutdown()

@@ -15,7 +15,7 @@ import orjson
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from si_stream.errors import (
@@ -35,10 +35,6 @@ RETRY_AFTER_SECONDS = 5  # snapshots are published every few seconds
 
 
 class UnsupportedMediaType(PredictionError):
-    pass
-
-
-class BodyTooSlow(PredictionError):
     pass
 
 
@@ -76,13 +72,6 @@ KINDS: dict[type[PredictionError], Kind] = {
         "unknown-task",
         "There is no such task",
         "task 'digits-8-9' is not known; the tasks known to snapshot 1.200: digits-0-1",
-    ),
-    BodyTooSlow: Kind(
-        408,
-        "body-too-slow",
-        "The body did not come in time",
-        "the body was not there 60 seconds after its headers, the limit; "
-        "send fewer inputs at a time",
     ),
     InputTooLarge: Kind(
         413,
@@ -163,16 +152,21 @@ def internal_error(request: Request, error: Exception) -> Response:
     return problem(INTERNAL_ERROR, detail, instance=occurrence)
 
 
-def handle_problems(app: FastAPI) -> None:
-    app.add_exception_handler(PredictionError, _prediction_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(ClientDisconnect, _client_disconnect)
-
-
-async def _prediction_error(_request: Request, error: Exception) -> Response:
+def prediction_problem(error: PredictionError) -> Response:
     kind = next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
     return problem(kind, str(error), headers=headers)
+
+
+def handle_problems(app: FastAPI) -> None:
+    app.add_exception_handler(PredictionError, _prediction_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _any_exception)
+
+
+async def _prediction_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, PredictionError)
+    return prediction_problem(error)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -188,6 +182,5 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return problem(kind, str(error.detail), headers=error.headers)
 
 
-async def _client_disconnect(_request: Request, _error: Exception) -> Response:
-    kind = KINDS[MalformedRequest]
-    return problem(kind, "the body ended before its length")  # counted; nobody is there to read it
+async def _any_exception(request: Request, error: Exception) -> Response:
+    return internal_error(request, error)

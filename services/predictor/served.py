@@ -6,6 +6,7 @@ Invariant: it has answered once for every task before anybody is given it, and i
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ class Served:
         self.version = manifest.version
         self.model = manifest.model
         self.tasks = {task.name: task for task in manifest.tasks}
+        self.task_of_query = {
+            f"task={quote(task.name, safe='')}".encode(): task for task in manifest.tasks
+        }
+        """The usual way to name each in a URL, which then need not be parsed."""
         self.heading: dict[str, Any] = {
             "version": {"epoch": manifest.epoch, "step": manifest.step},
             "position": {

@@ -31,11 +31,8 @@ class Tasks(BaseModel):
         >>> tasks.open("cats", None, shared_head=False).head
         0
         >>> tasks.end("event-1", next_task="dogs")
-        True
-        >>> tasks.name_of(None)
-        'dogs'
-        >>> tasks.end("event-1", None)
-        False
+        >>> tasks.name_of(None), tasks.has_seen("event-1")
+        ('dogs', True)
     """
 
     known: list[Task] = []
@@ -54,10 +51,8 @@ class Tasks(BaseModel):
     def find(self, name: str) -> Task | None:
         return next((task for task in self.known if task.name == name), None)
 
-    def open(
-        self, told: str | None, classes: tuple[str, ...] | None, *, shared_head: bool
-    ) -> Task:
-        """The active task; where none is, the one that its first sample begins or takes up again."""
+    def open(self, told: str | None, classes: tuple[str, ...] | None, *, shared_head: bool) -> Task:
+        """The active task; where there is none, its first sample begins it or takes it up again."""
         if self.active is None:
             name, number = self.name_of(told), len(self.known)
             head = 0 if shared_head else number
@@ -83,18 +78,27 @@ class Tasks(BaseModel):
                 f"a sample of task {name!r} came while {self.active.name!r} is active; send a "
                 "boundary first, or set boundaries.mode to 'task-name'",
             )
-        if self.find(name) is None and len(self.known) >= options.max_tasks:
-            raise MessageError(
-                Reason.TOO_MANY_TASKS,
-                f"task {name!r} would be the {len(self.known) + 1}th, and boundaries.max_tasks is "
-                f"{options.max_tasks}; raise it if the task is meant",
-            )
+        self.require_room(name, len(self.known), options)
         return changes
 
-    def end(self, event_id: str, next_task: str | None) -> bool:
-        """Take note of a boundary; whether its event id is new."""
-        if event_id in self.event_ids:
-            return False
-        self.event_ids = [*self.event_ids[1 - REMEMBERED_EVENT_IDS :], event_id]
-        self.announced = next_task
-        return True
+    def require_room(self, name: str, count: int, options: BoundaryOptions) -> None:
+        """Check that one more task than ``count`` may begin or be held out for, if it is new.
+
+        Raises:
+            MessageError: there would be too many.
+        """
+        if self.find(name) is None and count >= options.max_tasks:
+            raise MessageError(
+                Reason.TOO_MANY_TASKS,
+                f"task {name!r} would be one more than {count}, and boundaries.max_tasks is "
+                f"{options.max_tasks}; raise it if the task is meant",
+            )
+
+    def has_seen(self, event_id: str) -> bool:
+        return event_id in self.event_ids
+
+    def end(self, event_id: str | None, next_task: str | None) -> None:
+        """No task is active any more; a message's event id will not act again."""
+        if event_id is not None:
+            self.event_ids = [*self.event_ids[1 - REMEMBERED_EVENT_IDS :], event_id]
+        self.active, self.announced = None, next_task

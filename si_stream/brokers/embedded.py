@@ -41,7 +41,7 @@ _LONGEST_PAUSE_SECONDS = 0.02
 
 
 class EmbeddedBroker(Broker):
-    """The log at ``path``, made there if the file is missing (its directory is not).
+    """The log at ``path``, made there, and its directory too, where they are missing.
 
     Args:
         path: of the SQLite file; two more, ``-wal`` and ``-shm``, lie beside it while in use.
@@ -82,18 +82,11 @@ class EmbeddedBroker(Broker):
         with self._transaction("IMMEDIATE") as connection:
             key = _partition_key(connection, stream, partition)
             first = _watermarks(connection, key).high
-            connection.executemany(
-                "INSERT INTO record VALUES (?, ?, ?, ?)",
-                (
-                    (
-                        key * _PLACES + offset,
-                        now,
-                        json.dumps(dict(envelope.headers)),
-                        envelope.value,
-                    )
-                    for offset, envelope in enumerate(envelopes, first)
-                ),
+            rows = (
+                (key * _PLACES + offset, now, json.dumps(dict(envelope.headers)), envelope.value)
+                for offset, envelope in enumerate(envelopes, first)
             )
+            connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)
         return list(range(first, first + len(envelopes)))
 
     def prune(self, stream: str, partition: int, below_offset: int) -> None:

@@ -59,6 +59,7 @@ def open_file(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
         BrokerError: the file cannot be opened, or is no stream log of this version.
     """
     with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
         )
@@ -100,6 +101,9 @@ def explained(path: Path) -> Iterator[None]:
         primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         advice = _ADVICE.get(primary_code, "failed")
         raise BrokerError(f"embedded:{path} {advice} (SQLite: {error})") from error
+    except OSError as error:
+        advice = _ADVICE[sqlite3.SQLITE_CANTOPEN]
+        raise BrokerError(f"embedded:{path} {advice} ({error.strerror})") from error
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:

@@ -18,6 +18,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from si_stream.errors import CheckpointError, CorruptCheckpoint
@@ -62,8 +63,17 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(path: Path) -> None:
+    """Make it where it is not there, so that it outlives a power loss with what is put into it."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    fsync_directory(path.parent)
+
+
 def write(path: Path, data: bytes) -> None:
-    with open(path, "xb") as file:
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -78,10 +88,11 @@ def commit_file(directory: Path, final: str, data: bytes) -> Path:
     temporary = directory / f"{TEMPORARY}{secrets.token_hex(8)}"
     try:
         write(temporary, data)
-        os.rename(temporary, directory / final)
+        temporary.rename(directory / final)
         fsync_directory(directory)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise cannot_write(directory, error) from error
     return directory / final
 
@@ -106,7 +117,7 @@ def read_checked(path: Path, digest: str) -> bytes:
 
 def remove_left_overs(directory: Path) -> None:
     for path in directory.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def cannot_write(directory: Path, error: OSError) -> CheckpointError:

@@ -104,7 +104,10 @@ class SnapshotStore:
         """
         manifest = snapshot.manifest
         directory = self.epochs / f"{manifest.epoch:06d}" / "snapshots"
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.cannot_write(directory, error) from error
         data = encode(snapshot)
         final = files.name(files.next_number(directory), files.sha256(data), SUFFIX)
         path = files.commit_file(directory, final, data)

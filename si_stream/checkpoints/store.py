@@ -13,7 +13,6 @@ those of the files, and each is checked before anything is parsed.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -78,19 +77,32 @@ class CheckpointStore:
             CheckpointError: the directory cannot be written.
         """
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             for directory in (self.epochs, self.holdouts):
-                directory.mkdir(parents=True, exist_ok=True)
+                files.make_directory(directory)
+            for directory in (self.holdouts, *self.epochs.glob("*/*")):
                 files.remove_left_overs(directory)
             while True:
                 epoch = 1 + max((int(path.name) for path in self._epochs()), default=0)
                 try:
-                    (self.epochs / f"{epoch:06d}").mkdir()
+                    self._of(epoch).mkdir()
                 except FileExistsError:
                     continue  # Another learner was quicker: the one after it.
                 files.fsync_directory(self.epochs)
+                self._remove_empty_epochs(epoch)
                 return epoch
         except OSError as error:
             raise files.cannot_write(self.directory, error) from error
+
+    def require(self, epoch: int) -> None:
+        """Raises:
+        CheckpointError: the epoch is gone, so a later one has begun.
+        """
+        if not self._of(epoch).is_dir():
+            raise CheckpointError(
+                f"epoch {epoch} is gone from {self.epochs}: another learner has taken over this "
+                "model; stop one of them"
+            )
 
     def write(self, state: State, epoch: int, written_seconds: float) -> tuple[Path, int]:
         """Commit a checkpoint; its path and size in bytes.
@@ -98,10 +110,11 @@ class CheckpointStore:
         Raises:
             CheckpointError: it cannot be written; the one before stays the newest.
         """
-        directory = self.epochs / f"{epoch:06d}" / "checkpoints"
+        self.require(epoch)
+        directory = self._of(epoch) / "checkpoints"
         temporary = directory / f"{files.TEMPORARY}{secrets.token_hex(8)}"
         try:
-            directory.mkdir(exist_ok=True)
+            files.make_directory(directory)
             temporary.mkdir()
             tensors = save(state.tensors())
             manifest = Manifest(
@@ -114,23 +127,21 @@ class CheckpointStore:
                 ledger=state.ledger,
                 measures=state.measures(),
                 state_sha256=files.sha256(tensors),
-                holdouts={name: self._hold(name, held) for name, held in state.holdouts.sets.items()},
+                holdouts={
+                    name: self._hold(name, held) for name, held in state.holdouts.sets.items()
+                },
             )
             text = manifest.model_dump_json(indent=1).encode()
             files.write(temporary / STATE, tensors)
             files.write(temporary / MANIFEST, text)
             files.fsync_directory(temporary)
             final = directory / files.name(manifest.number, files.sha256(text))
-            os.rename(temporary, final)
+            temporary.rename(final)
             files.fsync_directory(directory)
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"epoch {epoch} is gone from {self.epochs}: another learner has taken over this "
-                "model; stop one of them"
-            ) from error
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             raise files.cannot_write(directory, error) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         return final, len(tensors) + len(text)
 
     def newest(self) -> Checkpoint | None:
@@ -161,18 +172,32 @@ class CheckpointStore:
             raise CorruptCheckpoint(f"{path} cannot be read: {reason}") from error
 
     def prune(self, epoch: int, keep: int) -> None:
-        """Remove all but the newest ``keep`` checkpoints up to an epoch, and what was only theirs."""
+        """Remove all but the newest ``keep`` checkpoints up to an epoch, and what was only theirs.
+
+        Where a later epoch has begun, holdout files are left to the learner that writes there.
+        """
         mine = [path for path in self._newest_first() if int(path.parts[-3]) <= epoch]
         for path in mine[keep:]:
             shutil.rmtree(path, ignore_errors=True)
-        for old in self._epochs():
-            has_checkpoints = any(files.newest_first(old / "checkpoints"))
-            if int(old.name) < epoch and len(mine) >= keep and not has_checkpoints:
-                shutil.rmtree(old, ignore_errors=True)
+        self._remove_empty_epochs(epoch)
+        if any(int(other.name) > epoch for other in self._epochs()):
+            return
         needed = {name for path in mine[:keep] for name in self._holdouts_of(path)}
         for file in files.newest_first(self.holdouts):
             if file.name not in needed:
                 file.unlink(missing_ok=True)
+
+    def _remove_empty_epochs(self, epoch: int) -> None:
+        """Of those before an epoch, all that hold neither a checkpoint nor the newest snapshot."""
+        epochs = self._epochs()
+        served = next((e for e in epochs if any(files.newest_first(e / "snapshots"))), None)
+        for old in epochs:
+            has_checkpoints = any(files.newest_first(old / "checkpoints"))
+            if int(old.name) < epoch and old != served and not has_checkpoints:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _of(self, epoch: int) -> Path:
+        return self.epochs / f"{epoch:06d}"
 
     def _epochs(self) -> list[Path]:
         return sorted(self.epochs.glob("[0-9]" * 6), reverse=True)
@@ -184,7 +209,7 @@ class CheckpointStore:
     def _hold(self, task: str, held: HoldoutSet) -> str:
         """The file of a holdout set; written only if it has grown, for a set only ever grows."""
         size, name = self._written.get(task, (0, ""))
-        if size != len(held):
+        if size != len(held) or not (self.holdouts / name).exists():
             data = save({"inputs": held.inputs, "labels": held.labels})
             name = files.name(len(held), files.sha256(data), ".safetensors")
             if not (self.holdouts / name).exists():
@@ -220,8 +245,12 @@ def arithmetic(state: State) -> dict[str, Any]:
     """What the bits of the weights depend on beside the stream and the settings."""
     return {
         "torch": torch.__version__,
-        "device": str(state.main.learner.device),
+        "device": device_name(state.main.learner.device),
         "threads": torch.get_num_threads(),
         "kernel": state.main.learner.kernel.name,
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

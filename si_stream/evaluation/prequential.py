@@ -5,11 +5,13 @@ Invariant: each trained sample is counted once, for the task it was trained unde
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class Tested(BaseModel):
     """Samples of one task tested so far, how many wrongly, and their summed loss in nats."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # a loss may overflow, or be no number
 
     samples: int = 0
     wrong: int = 0

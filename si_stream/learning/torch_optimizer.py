@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from si_stream.learning.kernels import choose_kernel
 from si_stream.learning.optimisers import build_optimiser
 from si_stream.learning.options import ConsolidatorOptions, OptimiserOptions
-from si_stream.learning.parameters import WEIGHTS, ParameterGroup, Piece, copy_state
+from si_stream.learning.parameters import WEIGHTS, ParameterGroup, copy_state
 from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 
 
@@ -133,10 +133,13 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: it is the state of another model or optimizer.
         """
+        own, groups = self._named_state(), self.param_groups
         super().load_state_dict(state_dict)
         try:
-            for piece in self._group.pieces:
-                copy_state(_views(piece), self.state[piece.parameter])
+            copy_state(own, self._named_state())
+        except ValueError:
+            self.param_groups = groups
+            raise
         finally:
             self._publish()
         self._optimiser.steps = self.param_groups[0]["steps"]
@@ -152,7 +155,16 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
     def _publish(self) -> None:
         """Show PyTorch each parameter's views of the buffers as its state."""
         for piece in self._group.pieces:
-            self.state[piece.parameter] = _views(piece)
+            shape = piece.parameter.shape
+            views = {n: view.view(shape) for n, view in piece.views.items() if n != WEIGHTS}
+            self.state[piece.parameter] = views
+
+    def _named_state(self) -> dict[str, Tensor]:
+        return {
+            f"{piece.name} {name}": tensor
+            for piece in self._group.pieces
+            for name, tensor in self.state[piece.parameter].items()
+        }
 
     def _take_settings(self) -> None:
         """What a scheduler or a loaded state may have changed."""
@@ -168,9 +180,3 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
                     f"{piece.name} no longer lies in the optimizer's buffer: move the model to its "
                     "device and dtype before the optimizer is made, and not after"
                 )
-
-
-def _views(piece: Piece) -> dict[str, Tensor]:
-    """All but the weights, in the parameter's shape."""
-    shape = piece.parameter.shape
-    return {n: view.view(shape) for n, view in piece.views.items() if n != WEIGHTS}

@@ -151,10 +151,10 @@ def test_an_unknown_variable_of_ours_is_refused(
 def test_simulate_sends_where_the_settings_let_a_learner_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SI_STREAM_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("SI_STREAM_DIRECTORY", str(tmp_path / "made" / "by it"))
     arguments = ["simulate", "split-digits", "--task-count", "1", "--no-holdout"]
     assert main(arguments) == 0
-    assert (tmp_path / "broker.sqlite").stat().st_size > 0
+    assert (tmp_path / "made" / "by it" / "broker.sqlite").stat().st_size > 0
 
 
 def test_a_missing_data_set_is_one_line_and_exit_code_3(
@@ -174,9 +174,11 @@ def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path: Path) -> None:
         "from services.command import main; sys.exit(main(['config', '--config', sys.argv[1]]))"
     )
     command = [sys.executable, "-c", script, str(file)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        with file.open("w"):  # opens once the command has begun to read
-            process.send_signal(signal.SIGINT)
-            _, complaint = process.communicate(timeout=60)
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        file.open("w"),  # opens once the command has begun to read
+    ):
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
     assert complaint == "si-stream: interrupted\n"

@@ -18,6 +18,7 @@ EXPECTED = {
     errors.IdentityMismatch: 6,
     errors.PredictionError: 7,
     errors.UnknownTask: 7,
+    errors.ProcessEnded: 8,
     errors.SIStreamError: 1,
     OSError: 1,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +70,6 @@ def test_a_weights_bits_do_not_depend_on_how_many_are_beside_it():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_the_compiled_step_is_the_plain_one_up_to_rounding(kind):
     few_ulps = 8 * torch.finfo(torch.float32).eps
@@ -88,12 +86,6 @@ def test_auto_is_numba_on_a_cpu_and_compiled_on_a_gpu():
 def test_numba_is_refused_on_a_gpu():
     with pytest.raises(SettingsError, match=r"compute.kernel is 'numba'.*'cuda'.*'auto'"):
         choose_kernel("numba", "cuda", threads=1)
-
-
-def test_the_machine_code_is_kept_beside_the_source():
-    kept = Path(compiled.__code__.co_filename).parent / "__pycache__"
-    step(FusedKernel(), "adam", 3, torch.float32)
-    assert list(kept.glob("fused._adam-*.nbi"))
 
 
 def test_without_a_place_to_keep_it_the_machine_code_is_made_anew():

@@ -1,0 +1,167 @@
+"""Benchmarks of the learner's train step alone: no stream, no service around it.
+
+Both sides are given the same uint8 batches and divide them by 255 themselves. One thread works and
+never waits, so its CPU time is taken: on a busy machine it says more than the clock.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from time import process_time
+
+import torch
+from torch import Tensor
+
+from benchmarks.images import make_images
+from benchmarks.plain_loop import PlainLoop
+from benchmarks.rounds import Effort, Figure, alternate, ratio
+from si_stream.learning.learner import Learner
+from si_stream.learning.options import (
+    ComputeOptions,
+    ConsolidatorOptions,
+    ModelOptions,
+    NetworkOptions,
+    OptimiserOptions,
+)
+
+BATCHES = 50  # to go round in
+
+Step = Callable[[Tensor, Tensor], object]
+
+
+def si_step_ratio_permuted(effort: Effort) -> Figure:
+    """SI's step (test, train, ω, penalty) over a plain one with fused Adam: permuted MNIST.
+
+    784-2000-2000-10, batches of 256. The baseline is in seconds a step.
+    """
+    return _step_ratio(effort, _model((2000, 2000), batch_size=256), rounds=20, steps=5)
+
+
+def si_step_ratio_split(effort: Effort) -> Figure:
+    """The same: split MNIST, 784-256-256-10, batches of 64."""
+    return _step_ratio(effort, _model((256, 256), batch_size=64), rounds=100, steps=25)
+
+
+def heads_step_ratio(effort: Effort) -> Figure:
+    """A step of a learner of 100 heads over one of 2, 784-256-256-10, batches of 64.
+
+    Each batch is another head's, in turn. The baseline is in seconds a step.
+    """
+    model = _model((256, 256), batch_size=64)
+
+    def each_in_turn(count: int) -> Step:
+        learner = consolidated_learner(model)
+        learner.open_heads(count)
+        turn = cycle(range(count))
+        return lambda x, y: learner.learn(x, y, next(turn))
+
+    steps = effort.amount(25)
+    batches = cycle(_batches(model))
+    pairs = alternate(
+        effort,
+        100,
+        _timed(each_in_turn(100), batches, steps),
+        _timed(each_in_turn(2), batches, steps),
+    )
+    return ratio(pairs)
+
+
+def state_bytes_per_parameter(effort: Effort) -> Figure:
+    """Bytes of all tensors that training keeps for a parameter, gradients included.
+
+    Counted are the tensors that are there after a step and were not before the learner was, and
+    the gradients at the moment when the backward pass has left them. 784-256-256-10. The baseline
+    is a plain loop's: weights, gradients and Adam's two moments.
+    """
+    effort.tick(0, 1)
+    model = _model((256, 256), batch_size=64)
+    batch = next(_batches(model))
+
+    def ours() -> Step:
+        learner = consolidated_learner(model)
+        return lambda x, y: learner.learn(x, y, head=0)
+
+    counts = [
+        _bytes_per_parameter(make, *batch) for make in (ours, lambda: PlainLoop(model).step)
+    ]
+    effort.tick(1, 1)
+    return Figure(counts[0], "bytes", counts[1], spread=0.0)
+
+
+def consolidated_learner(model: ModelOptions) -> Learner:
+    """With a task behind it, so that there is a penalty."""
+    learner = Learner(model, OptimiserOptions(), ConsolidatorOptions(), ComputeOptions(device="cpu"))
+    for inputs, labels in list(_batches(model))[:3]:
+        learner.learn(inputs, labels, head=0)
+    learner.consolidate(head=0)
+    return learner
+
+
+def _step_ratio(effort: Effort, model: ModelOptions, rounds: int, steps: int) -> Figure:
+    learner, plain = consolidated_learner(model), PlainLoop(model)
+    batches, steps = cycle(_batches(model)), effort.amount(steps)
+
+    def learn(inputs: Tensor, labels: Tensor) -> object:
+        return learner.learn(inputs, labels, head=0)
+
+    return ratio(
+        alternate(
+            effort, rounds, _timed(learn, batches, steps), _timed(plain.step, batches, steps)
+        )
+    )
+
+
+def _timed(step: Step, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> Callable[[], float]:
+    def round_of_steps() -> float:
+        chosen = [next(batches) for _ in range(steps)]
+        started = process_time()
+        for inputs, labels in chosen:
+            step(inputs, labels)
+        return (process_time() - started) / steps
+
+    return round_of_steps
+
+
+def _model(hidden: tuple[int, ...], batch_size: int) -> ModelOptions:
+    return ModelOptions(
+        input_shape=(28, 28),
+        outputs=10,
+        batch_size=batch_size,
+        network=NetworkOptions(hidden=hidden),
+    )
+
+
+def _batches(model: ModelOptions) -> Iterator[tuple[Tensor, Tensor]]:
+    dataset = make_images(train=BATCHES * model.batch_size, test=10)
+    inputs = torch.from_numpy(dataset.train_images).split(model.batch_size)
+    labels = torch.from_numpy(dataset.train_labels).split(model.batch_size)
+    return zip(inputs, labels, strict=True)
+
+
+def _bytes_per_parameter(make: Callable[[], Step], inputs: Tensor, labels: Tensor) -> float:
+    before = {id(tensor) for tensor in _tensors()}
+    step = make()
+    parameters = [tensor for tensor in _tensors() if isinstance(tensor, torch.nn.Parameter)]
+    own = [parameter for parameter in parameters if id(parameter) not in before]
+    gradients: dict[int, int] = {}
+
+    def see(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        storage = parameter.grad.untyped_storage()
+        gradients[storage.data_ptr()] = storage.nbytes()
+
+    hooks = [parameter.register_post_accumulate_grad_hook(see) for parameter in own]
+    step(inputs, labels)
+    for hook in hooks:
+        hook.remove()
+    storages = [t.untyped_storage() for t in _tensors() if id(t) not in before]
+    kept = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    count = sum(parameter.numel() for parameter in own)
+    return sum({**kept, **gradients}.values()) / count
+
+
+def _tensors() -> list[Tensor]:
+    gc.collect()
+    return [found for found in gc.get_objects() if issubclass(type(found), Tensor)]

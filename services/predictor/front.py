@@ -1,0 +1,65 @@
+"""The front of the predictor, which every request meets first.
+
+It counts the request, lets a prediction go past the framework, whose layers would cost more than
+the answer, and turns what nobody foresaw into a problem. Invariant: whatever is raised behind it,
+the client gets an answer, and the process goes on.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.predictor.metrics import UNKNOWN, Metrics
+from services.predictor.prediction import PATH, Prediction
+from services.predictor.problems import internal_error, prediction_problem
+from si_stream.errors import PredictionError
+
+
+class Front:
+    """An ASGI application around the one that has all the routes.
+
+    Args:
+        app: answers everything but predictions; ``POST /predict`` is there to be documented.
+    """
+
+    def __init__(self, app: ASGIApp, prediction: Prediction, metrics: Metrics) -> None:
+        self.app = app
+        self.prediction = prediction
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self.metrics.in_flight += 1
+        try:
+            if scope["path"] == PATH and scope["method"] == "POST":
+                await self._predict(Request(scope, receive), send_on)
+            else:
+                await self.app(scope, receive, send_on)
+        except ClientDisconnect:
+            status = status or 499  # as proxies count it; nobody is there to read an answer
+        except Exception as error:
+            if not status:
+                await internal_error(Request(scope), error)(scope, receive, send_on)
+        finally:
+            self.metrics.in_flight -= 1
+            route = scope.get("route")
+            path = PATH if scope["path"] == PATH else route.path if route else UNKNOWN
+            self.metrics.answered(path, status)
+
+    async def _predict(self, request: Request, send: Send) -> None:
+        try:
+            response = await self.prediction.respond(request)
+        except PredictionError as error:
+            response = prediction_problem(error)
+        await response(request.scope, request.receive, send)

@@ -1,0 +1,51 @@
+"""`si-stream serve`: a learner and a predictor, as two processes of one command.
+
+Invariant: they run together or not at all. SIGTERM and Ctrl-C stop both, and the command ends when
+the learner's checkpoint is written; where one ends without being asked to, the other is stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from services.processes import Child, caught_signals, children
+from si_stream.settings import Settings
+
+LOOK_SECONDS = 0.1
+
+
+def run(settings: Settings) -> None:
+    """Run both until a signal, or until the stream's end where `learner.exit_at_end` says so.
+
+    Raises:
+        ProcessEnded: one of them could not start, or has ended without being asked to.
+    """
+    with caught_signals() as caught, children() as running:
+        learner = Child("learner", settings=settings, heed=lambda line: tell("learner", line))
+        running.append(learner)
+        predictor = Child("predictor", settings=settings, heed=lambda line: tell("predictor", line))
+        running.append(predictor)
+        announced = False
+        while not caught:
+            for child in running:
+                if child.code is None:
+                    continue
+                if child is learner and settings.learner.exit_at_end and child.code == 0:
+                    return
+                raise child.failure("without being asked to")
+            if not announced and learner.address and predictor.address:
+                announced = True
+                print(
+                    f"si-stream: ready: predictions at {predictor.address}, the learner's metrics "
+                    f"at {learner.address}, the model in {settings.directory}",
+                    flush=True,
+                )
+            time.sleep(LOOK_SECONDS)
+    for child in running:
+        if child.wait() and child.address:  # one stopped before it was ready has lost nothing
+            raise child.failure("out of order when it was asked to stop")
+
+
+def tell(name: str, line: str) -> None:
+    print(f"{name:9} | {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,123 @@
+"""What every consolidator promises; a new one is covered by its name in the options."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from si_stream.learning.consolidators import build_consolidator
+from si_stream.learning.kernels.interface import SgdStep
+from si_stream.learning.kernels.plain import PlainKernel
+from si_stream.learning.options import ConsolidatorOptions
+from si_stream.learning.parameters import WEIGHTS
+
+KINDS = get_args(ConsolidatorOptions.model_fields["kind"].annotation)
+
+every_consolidator = pytest.mark.parametrize("kind", KINDS)
+
+
+def copy_of(state):
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def after_two_tasks(build, batches, kind, **settings):
+    """A learner that has consolidated one task and is in the middle of the second."""
+    learner = build(consolidator={"kind": kind, "strength": 2.0}, **settings)
+    for task in range(2):
+        for x, y in batches(10, task):
+            learner.learn(x, y, head=0)
+        if task == 0:
+            learner.consolidate(head=0)
+    return learner
+
+
+@every_consolidator
+def test_it_carries_its_name(kind):
+    assert build_consolidator(ConsolidatorOptions(kind=kind)).name == kind
+
+
+@every_consolidator
+def test_consolidating_again_without_training_changes_nothing(build, batches, kind):
+    learner = after_two_tasks(build, batches, kind)
+    learner.consolidate(head=0)
+    once = copy_of(learner.state())
+    learner.consolidate(head=0)
+    assert same(learner.state(), once)
+
+
+@every_consolidator
+def test_consolidating_moves_no_weight(build, batches, kind):
+    learner = after_two_tasks(build, batches, kind)
+    before = learner.trunk[WEIGHTS].clone()
+    learner.consolidate(head=0)
+    assert torch.equal(learner.trunk[WEIGHTS], before)
+
+
+@every_consolidator
+def test_a_learner_goes_on_from_its_state_bit_for_bit(build, batches, kind):
+    learner = after_two_tasks(build, batches, kind)
+    saved = copy_of(learner.state())
+    other = build({"seed": 1}, consolidator={"kind": kind, "strength": 2.0})
+    other.load_state(saved)
+    assert same(other.state(), saved)
+    for one in (learner, other):
+        one.consolidate(head=0)
+        for x, y in batches(10, 2):
+            one.learn(x, y, head=0)
+    assert same(other.state(), learner.state())
+
+
+@every_consolidator
+def test_the_surrogate_loss_is_never_negative_and_nought_once_consolidated(build, batches, kind):
+    learner = after_two_tasks(build, batches, kind)
+    assert learner.surrogate_loss(head=0) >= 0
+    assert (learner.surrogate_loss(head=0) > 0) == (kind != "none")
+    learner.consolidate(head=0)
+    assert learner.surrogate_loss(head=0) == 0
+
+
+@pytest.mark.usefixtures("float64")
+@every_consolidator
+def test_the_kernel_adds_the_gradient_of_the_surrogate_loss(build, batches, kind):
+    learner = after_two_tasks(build, batches, kind)
+    for group in (learner.trunk, learner.heads[0]):
+        weights = group[WEIGHTS].requires_grad_()
+        loss = learner.consolidator.surrogate_loss(group) + 0 * weights.sum()
+        (expected,) = torch.autograd.grad(loss, weights)
+        weights.requires_grad_(False)
+        before = weights.clone()
+        for piece in group.pieces:
+            synapses = learner.consolidator.synapses(piece)
+            none = torch.zeros_like(synapses.weights)
+            PlainKernel().sgd(synapses, none, SgdStep(rate=1.0), learner.consolidator.strength)
+        torch.testing.assert_close(before - weights, expected, rtol=1e-9, atol=1e-12)
+        assert expected.any() == (kind != "none")
+
+
+@every_consolidator
+def test_the_first_task_is_learned_as_without_any(build, batches, kind, device):
+    learners = [
+        build(consolidator={"kind": k, "strength": 5.0}, compute={"device": device})
+        for k in (kind, "none")
+    ]
+    for x, y in batches(20, 0):
+        for learner in learners:
+            learner.learn(x, y, head=0)
+    one, none = learners
+    assert torch.equal(one.trunk[WEIGHTS], none.trunk[WEIGHTS])
+    assert torch.equal(one.heads[0][WEIGHTS], none.heads[0][WEIGHTS])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
+def test_the_second_task_is_learned_otherwise_than_without(build, batches, kind, device):
+    one, none = (
+        after_two_tasks(build, batches, k, compute={"device": device}) for k in (kind, "none")
+    )
+    assert not torch.allclose(one.trunk[WEIGHTS], none.trunk[WEIGHTS], atol=1e-3)
+    assert one.trunk[WEIGHTS].isfinite().all()

@@ -1,0 +1,62 @@
+"""The networks' first weights and shapes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from si_stream.learning.networks import build_head, build_trunk, count_features, generator
+from si_stream.learning.options import ModelOptions, NetworkOptions
+
+
+def test_first_weights_are_glorot_uniform_and_biases_nought():
+    trunk = build_trunk(ModelOptions(input_shape=(28, 28), outputs=2))
+    layers = [layer for layer in trunk if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in layers] == [(256, 784), (256, 256)]
+    for layer in layers:
+        limit = math.sqrt(6 / sum(layer.weight.shape))
+        weight = layer.weight.detach()
+        largest = float(weight.abs().max())
+        assert 0.99 * limit < largest <= limit
+        assert float(weight.std()) == pytest.approx(limit / math.sqrt(3), rel=0.02)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize(("how", "nought"), [("zero", True), ("glorot-uniform", False)])
+def test_a_heads_first_weights_are_as_asked(how, nought):
+    model = ModelOptions(outputs=4, network=NetworkOptions(head_initialisation=how))
+    head = build_head(model, features=8, number=3)
+    assert tuple(head.weight.shape) == (4, 8)
+    assert bool(head.weight.any()) != nought
+    assert not head.bias.any()
+
+
+def test_without_hidden_layers_the_trunk_is_the_input():
+    model = ModelOptions(input_shape=(2, 3), outputs=2, network=NetworkOptions(hidden=()))
+    assert count_features(build_trunk(model), model) == 6
+
+
+def test_the_cifar_network_makes_512_features_of_its_images():
+    model = ModelOptions(
+        input_shape=(3, 32, 32), outputs=10, network=NetworkOptions(kind="cifar-cnn")
+    )
+    assert count_features(build_trunk(model), model) == 512
+
+
+def test_generators_of_other_seeds_and_purposes_differ_and_equal_ones_agree():
+    def draw(*key: int) -> list[float]:
+        return torch.rand(4, generator=generator(*key)).tolist()
+
+    draws = [draw(0, 0), draw(0, 1), draw(1, 0), draw(0, 0, 1), draw(2**70, 0)]
+    assert all(a != b for i, a in enumerate(draws) for b in draws[:i])
+    assert draw(0, 1) == draws[1]
+
+
+@pytest.mark.parametrize("given", [{"input_shape": (0,)}, {"network": {"hidden": (-3,)}}])
+def test_a_width_below_one_is_refused(given):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        ModelOptions(**given)

@@ -1,0 +1,161 @@
+"""What a train step does: counted operations and bytes, no clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from si_stream.learning.kernels.fused import FusedKernel
+from si_stream.learning.kernels.interface import AdamStep, Kernel, SgdStep, Synapses
+
+NETWORK = {"network": {"hidden": (64, 32)}}
+LARGEST = 32 * 64  # weights of the trunk's largest layer
+WAITS = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "unique")  # for the device
+
+
+class Operations(TorchDispatchMode):
+    """Every PyTorch operation by name, with the bytes of all tensors that it touches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        touched = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
+        self.calls.append((func.overloadpacket.__name__, sum(t.nbytes for t in touched)))
+        return out
+
+
+class Counting(Kernel):
+    """The fused kernel, and how many weights each call was given."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.fused = FusedKernel()
+
+    def adam(
+        self, at: Synapses, m: Tensor, v: Tensor, gradient: Tensor, step: AdamStep, strength: float
+    ) -> None:
+        self.sizes.append(len(at.weights))
+        self.fused.adam(at, m, v, gradient, step, strength)
+
+    def sgd(self, at: Synapses, gradient: Tensor, step: SgdStep, strength: float) -> None:
+        raise AssertionError("Adam was asked for")
+
+
+def operations_of_a_step(learner, batches) -> list[tuple[str, int]]:
+    """Of the second task's tenth step."""
+    data = batches(10)
+    for task in range(2):
+        for x, y in data[:-1]:
+            learner.learn(x, y, head=task)
+        learner.consolidate(head=task)
+    with Operations() as seen:
+        learner.learn(*data[-1], head=1)
+    return seen.calls
+
+
+@pytest.mark.parametrize("kernel", ["numba", "plain"])
+def test_a_step_does_and_touches_the_same_with_2_heads_and_with_100(build, batches, kernel):
+    learners = [build(NETWORK, compute={"kernel": kernel}) for _ in range(2)]
+    for learner, heads in zip(learners, (2, 100), strict=True):
+        learner.open_heads(heads)
+    two, hundred = (operations_of_a_step(learner, batches) for learner in learners)
+    assert two == hundred
+    assert len(two) > 10
+
+
+def test_the_kernel_is_called_for_the_trunk_and_one_head_however_many_there_are(build, batches):
+    for heads in (2, 100):
+        learner = build(NETWORK)
+        learner.open_heads(heads)
+        learner.kernel = Counting()
+        learner.learn(*batches(1)[0], head=1)
+        assert learner.kernel.sizes == [6 * 64, 64, 64 * 32, 32, 32 * 3, 3]
+
+
+def test_si_adds_no_operation_to_a_step(build, batches):
+    """So no second backward pass, no copy of the old parameters and no penalty in the loss."""
+    si, none = (
+        [
+            (name, touched)
+            for name, touched in operations_of_a_step(
+                build(NETWORK, consolidator={"kind": kind}), batches
+            )
+            if name != "detach"  # a buffer shown to the kernel, without a copy
+        ]
+        for kind in ("synaptic-intelligence", "none")
+    )
+    assert si == none
+
+
+def test_a_step_makes_no_tensor_of_a_layers_size_but_its_gradient(build, batches):
+    learner = build(NETWORK)
+    large = []
+
+    class Made(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            given = {t.untyped_storage().data_ptr() for t in tree_leaves(args) if _is_large(t)}
+            out = func(*args, **(kwargs or {}))
+            large.extend(
+                func.overloadpacket.__name__
+                for t in tree_leaves(out)
+                if _is_large(t) and t.untyped_storage().data_ptr() not in given
+            )
+            return out
+
+    learner.learn(*batches(1)[0], head=0)
+    with Made():
+        learner.learn(*batches(1)[0], head=0)
+    assert large == ["mm"]  # the weight gradient of the one layer that is so large
+
+
+def _is_large(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and leaf.numel() >= LARGEST
+
+
+def test_there_is_one_forward_and_one_backward_pass(build, batches):
+    learner = build(NETWORK)
+    learner.open_heads(1)
+    passes = {"forward": 0, "backward": 0}
+
+    def count(which):
+        passes[which] += 1
+
+    learner.trunk.module.register_forward_hook(lambda *_: count("forward"))
+    learner.trunk.pieces[0].parameter.register_hook(lambda _: count("backward"))
+    learner.learn(*batches(1)[0], head=0)
+    assert passes == {"forward": 1, "backward": 1}
+
+
+def test_no_step_waits_for_the_device(build, batches):
+    names = [name for name, _ in operations_of_a_step(build(compute={"kernel": "plain"}), batches)]
+    assert not [name for name in names if name in WAITS]
+    with Operations() as seen:
+        torch.ones(1).item()  # would have been seen
+    assert "_local_scalar_dense" in [name for name, _ in seen.calls]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+@pytest.mark.parametrize("kernel", ["plain", "compiled"])
+def test_no_step_waits_for_the_gpu(build, batches, kernel):
+    learner = build(compute={"device": "cuda", "kernel": kernel})
+    data = [(x.cuda(), y.cuda()) for x, y in batches(6)]
+    for x, y in data[:3]:
+        learner.learn(x, y, head=0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for x, y in data[3:]:
+            learner.learn(x, y, head=0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,155 @@
+"""Synaptic Intelligence in one's own loop: the learner's bits, PyTorch's habits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torch.nn import functional
+
+from si_stream import SynapticIntelligenceOptimizer
+from si_stream.errors import SettingsError
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    heads = nn.ModuleList([nn.Linear(7, 3), nn.Linear(7, 3)])
+    return nn.ModuleDict({"trunk": nn.Sequential(nn.Linear(6, 7), nn.ReLU()), "heads": heads})
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, batches, head: int = 0) -> None:
+    for x, y in batches:
+        optimizer.zero_grad()
+        functional.cross_entropy(model["heads"][head](model["trunk"](x)), y).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("keep", ["all", "nothing", "step-count"])
+def test_one_s_own_loop_learns_the_learners_bits(build, batches, kind, keep):
+    learner = build(
+        optimiser={"kind": kind, "keep_over_boundary": keep}, consolidator={"strength": 2.0}
+    )
+    twin = build()
+    twin.open_heads(1)
+    model = nn.ModuleDict(
+        {"trunk": twin.trunk.module, "heads": nn.ModuleList([twin.heads[0].module])}
+    )
+    optimizer = SynapticIntelligenceOptimizer(
+        model, learning_rate=0.01, strength=2.0, kind=kind, keep_over_boundary=keep
+    )
+    for task in range(3):
+        for x, y in batches(10, task):
+            learner.learn(x, y, head=0)
+        train(model, optimizer, batches(10, task))
+        assert torch.equal(model["trunk"][1].weight, learner.trunk.module[1].weight)
+        assert optimizer.surrogate_loss() == pytest.approx(learner.surrogate_loss(0))
+        learner.consolidate(head=0)
+        optimizer.consolidate()
+        assert optimizer.surrogate_loss() == 0
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_it_goes_on_from_its_state_dict_bit_for_bit(batches, kind):
+    model = network()
+    optimizer = SynapticIntelligenceOptimizer(model, learning_rate=0.01, strength=3.0, kind=kind)
+    train(model, optimizer, batches(10, 0))
+    optimizer.consolidate()
+    train(model, optimizer, batches(5, 1))
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    saved = optimizer.state_dict()
+    saved = {
+        "state": {k: {n: t.clone() for n, t in v.items()} for k, v in saved["state"].items()},
+        "param_groups": [dict(group) for group in saved["param_groups"]],
+    }
+
+    other = network(seed=1)
+    resumed = SynapticIntelligenceOptimizer(other, learning_rate=0.5, strength=0.0, kind=kind)
+    train(other, resumed, batches(3, 2))
+    other.load_state_dict(weights)
+    resumed.load_state_dict(saved)
+    assert resumed.surrogate_loss() == optimizer.surrogate_loss() > 0
+    for one, its in ((model, optimizer), (other, resumed)):
+        train(one, its, batches(5, 2))
+        its.consolidate()
+        train(one, its, batches(5, 0))
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: torch.optim.Adam(network().parameters()),
+        lambda: SynapticIntelligenceOptimizer(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))),
+    ],
+    ids=["adam", "another-model"],
+)
+def test_the_state_of_another_optimizer_is_refused_and_the_old_one_stays(batches, other):
+    model, twin = network(), network()
+    optimizers = [SynapticIntelligenceOptimizer(one) for one in (model, twin)]
+    for one, optimizer in zip((model, twin), optimizers, strict=True):
+        train(one, optimizer, batches(3))
+    with pytest.raises(ValueError, match=r"lacks|expected"):
+        optimizers[0].load_state_dict(other().state_dict())
+    for one, optimizer in zip((model, twin), optimizers, strict=True):
+        train(one, optimizer, batches(3))
+    assert torch.equal(model["trunk"][0].weight, twin["trunk"][0].weight)
+
+
+def test_the_head_of_an_old_task_does_not_move(batches):
+    model = network()
+    optimizer = SynapticIntelligenceOptimizer(model, keep_over_boundary="all")
+    train(model, optimizer, batches(10, 0), head=0)
+    optimizer.consolidate()
+    before = [parameter.detach().clone() for parameter in model["heads"][0].parameters()]
+    train(model, optimizer, batches(10, 1), head=1)
+    pairs = zip(before, model["heads"][0].parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_scheduler_sets_the_rate_of_each_step(batches):
+    model, other = network(), network()
+    optimizer = SynapticIntelligenceOptimizer(model, learning_rate=0.1, kind="sgd")
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.0)
+    reference = torch.optim.SGD(other.parameters(), lr=0.1)
+    data = batches(1)
+    for _ in range(3):  # at 0.1, then twice at 0
+        train(model, optimizer, data)
+        scheduler.step()
+    train(other, reference, data)
+    torch.testing.assert_close(model["trunk"][0].weight, other["trunk"][0].weight)
+
+
+def test_a_closure_is_evaluated_with_gradients(batches):
+    model = network()
+    optimizer = SynapticIntelligenceOptimizer(model)
+    ((x, y),) = batches(1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model["heads"][0](model["trunk"](x)), y)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_model_that_moved_away_from_the_buffer_is_noticed(batches):
+    model = network()
+    optimizer = SynapticIntelligenceOptimizer(model)
+    model.double().float()
+    with pytest.raises(RuntimeError, match=r"trunk\.0\.weight no longer lies in .* before the"):
+        train(model, optimizer, batches(1))
+
+
+def test_what_cannot_be_used_is_refused():
+    optimizer = SynapticIntelligenceOptimizer(network())
+    with pytest.raises(NotImplementedError, match="let the model hold every head"):
+        optimizer.add_param_group({"params": nn.Linear(2, 2).parameters()})
+    with pytest.raises(ValidationError, match="greater than 0"):
+        SynapticIntelligenceOptimizer(network(), damping=0.0)
+    with pytest.raises(SettingsError, match="must be float32 or float64"):
+        SynapticIntelligenceOptimizer(network().half())
