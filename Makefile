@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format bench constraints clean
+.PHONY: help setup demo kafka test check format bench constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ endif
 
 demo: $(READY)  ## five tasks learned in turn, with and without Synaptic Intelligence
 	$(BIN)/si-stream demo
+
+kafka: $(READY)  ## a Kafka broker on 127.0.0.1:9092 to develop with (Java 17, Maven); Ctrl-C ends it
+	$(BIN)/python deploy/kafka/local_broker.py
 
 test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
 	$(BIN)/pytest --durations=10 $(PYTEST)

@@ -5,6 +5,7 @@ The same network, loss and batches as the learner's, with PyTorch's fastest Adam
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam
@@ -23,5 +24,5 @@ class PlainLoop:
         """Train on inputs ``[B, *input_shape]`` uint8 and labels ``[B]``."""
         loss = functional.cross_entropy(self.network(inputs.float().div_(255)), labels)
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()

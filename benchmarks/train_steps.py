@@ -83,16 +83,16 @@ def state_bytes_per_parameter(effort: Effort) -> Figure:
         learner = consolidated_learner(model)
         return lambda x, y: learner.learn(x, y, head=0)
 
-    counts = [
-        _bytes_per_parameter(make, *batch) for make in (ours, lambda: PlainLoop(model).step)
-    ]
+    counts = [_bytes_per_parameter(make, *batch) for make in (ours, lambda: PlainLoop(model).step)]
     effort.tick(1, 1)
     return Figure(counts[0], "bytes", counts[1], spread=0.0)
 
 
 def consolidated_learner(model: ModelOptions) -> Learner:
     """With a task behind it, so that there is a penalty."""
-    learner = Learner(model, OptimiserOptions(), ConsolidatorOptions(), ComputeOptions(device="cpu"))
+    learner = Learner(
+        model, OptimiserOptions(), ConsolidatorOptions(), ComputeOptions(device="cpu")
+    )
     for inputs, labels in list(_batches(model))[:3]:
         learner.learn(inputs, labels, head=0)
     learner.consolidate(head=0)
@@ -107,9 +107,7 @@ def _step_ratio(effort: Effort, model: ModelOptions, rounds: int, steps: int) ->
         return learner.learn(inputs, labels, head=0)
 
     return ratio(
-        alternate(
-            effort, rounds, _timed(learn, batches, steps), _timed(plain.step, batches, steps)
-        )
+        alternate(effort, rounds, _timed(learn, batches, steps), _timed(plain.step, batches, steps))
     )
 
 
@@ -135,8 +133,8 @@ def _model(hidden: tuple[int, ...], batch_size: int) -> ModelOptions:
 
 def _batches(model: ModelOptions) -> Iterator[tuple[Tensor, Tensor]]:
     dataset = make_images(train=BATCHES * model.batch_size, test=10)
-    inputs = torch.from_numpy(dataset.train_images).split(model.batch_size)
-    labels = torch.from_numpy(dataset.train_labels).split(model.batch_size)
+    inputs = torch.split(torch.from_numpy(dataset.train_images), model.batch_size)
+    labels = torch.split(torch.from_numpy(dataset.train_labels), model.batch_size)
     return zip(inputs, labels, strict=True)
 
 
@@ -152,7 +150,7 @@ def _bytes_per_parameter(make: Callable[[], Step], inputs: Tensor, labels: Tenso
         storage = parameter.grad.untyped_storage()
         gradients[storage.data_ptr()] = storage.nbytes()
 
-    hooks = [parameter.register_post_accumulate_grad_hook(see) for parameter in own]
+    hooks = [p.register_post_accumulate_grad_hook(see) for p in own]  # type: ignore[no-untyped-call]
     step(inputs, labels)
     for hook in hooks:
         hook.remove()

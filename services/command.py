@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -121,23 +121,51 @@ def si_stream(
 def demo(
     file: ConfigFile = None,
     changes: Changes = None,
-    directory: Directory = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="To leave everything in.",
+            show_default="a temporary one, of which the picture stays",
+        ),
+    ] = None,
     device: Device = None,
     port: Port = None,
+    scenario: Annotated[
+        Literal["split-mnist", "split-digits"] | None,
+        typer.Option(
+            help="What is learned.",
+            show_default="split-mnist; where MNIST cannot be had, split-digits",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Passes over each task's samples.", show_default="split-mnist 2, digits 20"
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the first weights and of the samples' order.")
+    ] = 0,
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Go on serving when the demo is over.")
     ] = False,
 ) -> None:
     """Show all of it: five tasks learned in turn, with and without Synaptic Intelligence."""
 
-    def settings_over(preset: str) -> Settings:
-        return _load(
-            file, changes, preset=preset, directory=directory, device=device, port=port
-        ).settings
+    def settings_with(values: Mapping[str, Any]) -> Settings:
+        return _load(file, changes, values, device=device, port=port).settings
 
     from services.demo import run
 
-    run(settings_over, keep_running=keep_running)
+    run(
+        settings_with,
+        scenario=scenario,
+        epochs=epochs,
+        seed=seed,
+        directory=directory,
+        keep_running=keep_running,
+    )
 
 
 @app.command()
@@ -257,8 +285,14 @@ def config(
     print(as_toml(loaded.settings, loaded.places))
 
 
-def _load(file: Path | None, changes: list[str] | None, **flags: Any) -> LoadedSettings:
-    overrides: dict[str, Any] = {}
+def _load(
+    file: Path | None,
+    changes: list[str] | None,
+    values: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> LoadedSettings:
+    """The settings, with a command's own values over file and environment."""
+    overrides = dict(values or {})
     for change in changes or []:
         key, equals, value = change.partition("=")
         if not equals:

@@ -5,12 +5,17 @@ Bounded: past `LIMIT_BYTES` the file becomes `events.1.jsonl`, and the one befor
 
 from __future__ import annotations
 
-import json
+import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
+
+from pydantic_core import to_json
 
 from si_stream import events
+from si_stream.checkpoints.files import cannot_write
 
 NAME, FORMER = "events.jsonl", "events.1.jsonl"
 LIMIT_BYTES = 16 * 1024 * 1024
@@ -19,25 +24,42 @@ UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured)
 
 class Journal:
     """Args:
-    directory: of one model.
+        directory: of one model; made where it is not there.
+
+    Raises:
+        CheckpointError: it cannot be written, now or when an event is heard.
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / NAME
-        self._file = self.path.open("a", encoding="utf-8")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = self._opened()
+        except OSError as error:
+            raise cannot_write(directory, error) from error
 
     def hear(self, event: events.Event) -> None:
         """Write an event down; those of every batch are left to the metrics."""
         if isinstance(event, UNTOLD):
             return
         line = {"event": type(event).__name__, "time_seconds": time.time(), **asdict(event)}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        if self._file.tell() > LIMIT_BYTES:
-            self._file.close()
-            self.path.replace(self.path.with_name(FORMER))
-            self._file = self.path.open("a", encoding="utf-8")
+        try:
+            self._file.write(to_json(line, inf_nan_mode="null") + b"\n")
+            self._file.flush()
+            if self._file.tell() > LIMIT_BYTES:
+                self._file.close()
+                self.path.replace(self.path.with_name(FORMER))
+                self._file = self._opened()
+        except OSError as error:
+            raise cannot_write(self.path.parent, error) from error
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # a line that could not be written has been complained of
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        """The file to append to, less a last line that a crash or a full disk has cut short."""
+        if self.path.exists():
+            lines = self.path.read_bytes()
+            os.truncate(self.path, lines.rfind(b"\n") + 1)
+        return self.path.open("ab")

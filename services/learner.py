@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 
 import torch
@@ -39,6 +39,7 @@ from si_stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 LAG_SECONDS = 1.0
+REJECTED_SECONDS = 1.0
 
 
 class LearnerHost(Host):
@@ -60,7 +61,8 @@ class LearnerHost(Host):
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
         self.epoch = 0
-        self._due = {"checkpoint": 0.0, "snapshot": 0.0, "lag": 0.0}
+        self._due: dict[str, float] = {}
+        self._done: dict[str, object] = {}
 
     def resume(self, state: State) -> None:
         """Go on from the newest whole checkpoint, if there is one, in an epoch of one's own.
@@ -73,13 +75,12 @@ class LearnerHost(Host):
         self.telemetry.refused.inc(self.checkpoints.refused)
         if checkpoint is not None:
             self._check(checkpoint, state)
-            manifest = checkpoint.manifest
-            state.resume(manifest.ledger, manifest.measures, checkpoint.tensors)
-            state.holdouts.sets = checkpoint.holdouts
+            self._load(checkpoint, state)
             self._note_changes(checkpoint, state)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
         if checkpoint is not None:
+            self.telemetry.resume(state.ledger, state.measures())
             self.publish(state)
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
@@ -88,41 +89,44 @@ class LearnerHost(Host):
     def emit(self, event: events.Event) -> None:
         self.telemetry.hear(event)
         self.journal.hear(event)
-        if isinstance(event, events.BatchLearned):
-            return
-        if isinstance(event, events.Rejected):
+        if isinstance(event, events.Rejected) and self._is_due(event.reason):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
+            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
 
     def stopping(self) -> bool:
         return self.stop.is_set()
 
     def between_batches(self, state: State) -> None:
-        now = time.monotonic()
-        if now >= self._due["checkpoint"]:
+        if self._is_due("checkpoint"):
             self.checkpoint(state)
-        if now >= self._due["snapshot"]:
+        if self._is_due("snapshot"):
             self.publish(state)
-        if now >= self._due["lag"]:
+        if self._is_due("lag"):
             self._measure_lag(state)
             self._put_off("lag", LAG_SECONDS)
 
     def checkpoint(self, state: State) -> None:
-        started = time.perf_counter()
-        _, size = self.checkpoints.write(state, self.epoch, time.time())
-        self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
-        seconds = time.perf_counter() - started
-        place = (state.ledger.steps, state.ledger.samples)
-        self.emit(events.CheckpointWritten(*place, seconds, size))
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
+        if self._is_news("checkpoint", state):
+            started = time.perf_counter()
+            _, size = self.checkpoints.write(state, self.epoch, time.time())
+            self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
+            seconds = time.perf_counter() - started
+            place = (state.ledger.steps, state.ledger.samples)
+            self.emit(events.CheckpointWritten(*place, seconds, size))
+        self.telemetry.is_current("checkpoint")
 
     def publish(self, state: State) -> None:
         self._put_off("snapshot", self.settings.snapshots.interval_seconds)
         if not state.main.learner.heads:
             return  # Nothing to predict with before the first sample.
-        snapshot = make_snapshot(state, self.epoch, time.time())
-        self.snapshots.publish(snapshot, self.settings.snapshots.keep)
-        ledger = state.ledger
-        self.emit(events.SnapshotPublished(self.epoch, ledger.steps, ledger.samples))
+        if self._is_news("snapshot", state):
+            self.checkpoints.require(self.epoch)
+            snapshot = make_snapshot(state, self.epoch, time.time())
+            self.snapshots.publish(snapshot, self.settings.snapshots.keep)
+            ledger = state.ledger
+            self.emit(events.SnapshotPublished(self.epoch, ledger.steps, ledger.samples))
+        self.telemetry.is_current("snapshot")
 
     def close(self) -> None:
         self.journal.close()
@@ -150,6 +154,18 @@ class LearnerHost(Host):
                     key, was, now,
                 )  # fmt: skip
 
+    def _load(self, checkpoint: Checkpoint, state: State) -> None:
+        manifest = checkpoint.manifest
+        try:
+            state.resume(manifest.ledger, manifest.measures, checkpoint.tensors)
+        except ValueError as error:  # a module of one's own, say, that is no longer what it was
+            raise IdentityMismatch(
+                f"the checkpoint in {self.settings.directory} does not fit this network: {error}; "
+                "start with the network that it was learned with, or give this model a "
+                "--directory of its own"
+            ) from error
+        state.holdouts.sets = checkpoint.holdouts
+
     def _note_changes(self, checkpoint: Checkpoint, state: State) -> None:
         if changed := changes(checkpoint, state):
             ledger = state.ledger
@@ -164,12 +180,22 @@ class LearnerHost(Host):
             lag = high - (position.offset if position else 0)
             self.telemetry.lag.labels(partition).set(lag)
 
+    def _is_news(self, what: str, state: State) -> bool:
+        """Whether anything has come since this was last done: an idle stream wears out no disk."""
+        ledger = state.ledger
+        now = (ledger.steps, ledger.consolidations, dict(ledger.counted))
+        before, self._done[what] = self._done.get(what), now
+        return now != before
+
+    def _is_due(self, what: str) -> bool:
+        return time.monotonic() >= self._due.get(what, 0.0)
+
     def _put_off(self, what: str, seconds: float) -> None:
         self._due[what] = time.monotonic() + seconds
 
 
 def changes(checkpoint: Checkpoint, state: State) -> list[str]:
-    """Learning settings that are others than the checkpoint's, one ``key: now, not before`` each."""
+    """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
     before = dict(flattened(checkpoint.manifest.learning))
     now = dict(flattened(learning_settings(state)))
     return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
@@ -239,22 +265,20 @@ def run(settings: Settings) -> None:
         registry = CollectorRegistry()
         state = State(settings, broker.stream_id(stream))
         host = LearnerHost(settings, broker, registry, stop)
-        try:
+        with closing(host), serving_metrics(settings, registry) as address:
             host.resume(state)
-            with serving_metrics(settings, registry):
-                offsets = {k: position.offset for k, position in state.ledger.position.items()}
-                until_end = settings.learner.exit_at_end
-                with broker.reader(stream, offsets) as reader:
-                    learn_stream(reader, state, host, until_end=until_end)
-                host.checkpoint(state)
-                host.publish(state)
-        finally:
-            host.close()
+            logger.info("metrics at %s", address)
+            offsets = {k: position.offset for k, position in state.ledger.position.items()}
+            until_end = settings.learner.exit_at_end
+            with broker.reader(stream, offsets) as reader:
+                learn_stream(reader, state, host, until_end=until_end)
+            host.checkpoint(state)
+            host.publish(state)
 
 
 @contextmanager
-def serving_metrics(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Serve ``/metrics`` meanwhile.
+def serving_metrics(settings: Settings, registry: CollectorRegistry) -> Iterator[str]:
+    """Serve ``/metrics`` meanwhile, at the address that is yielded.
 
     Raises:
         SettingsError: the port is taken.
@@ -267,9 +291,9 @@ def serving_metrics(settings: Settings, registry: CollectorRegistry) -> Iterator
             f"cannot serve metrics at {host}:{port}: {error.strerror}; "
             "choose another --metrics-port (0 takes any that is free)"
         ) from error
-    logger.info("metrics at http://%s:%d/metrics", host, server.server_port)
     try:
-        yield
+        yield f"http://{host}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         thread.join()
+        server.server_close()

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -22,7 +22,7 @@ from si_stream.errors import ProcessEnded
 from si_stream.settings import Settings
 from si_stream.settings.layers import PREFIX, flattened
 
-LAST_LINES = 12
+LAST_LINES = 20
 ADDRESS = re.compile(r"http://[^\s,]+")
 
 
@@ -33,7 +33,7 @@ class Child:
         name: of the command.
         arguments: that follow it, beside the settings.
         settings: all of them.
-        heed: is given each line that it writes, by a thread of its own.
+        heed: is given the name and each line that it writes, by a thread of its own.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Child:
         name: str,
         *arguments: str,
         settings: Settings,
-        heed: Callable[[str], None] = lambda line: None,
+        heed: Callable[[str, str], None] | None = None,
     ) -> None:
         self.name = name
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -64,12 +64,14 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for text in self._process.stdout:
-            line = text.rstrip()
-            self.last_lines.append(line)
-            if self.address is None and (found := ADDRESS.search(line)):
-                self.address = found.group()
-            self._heed(line)
+        with self._process.stdout as lines:
+            for text in lines:
+                line = text.rstrip()
+                self.last_lines.append(line)
+                if self.address is None and (found := ADDRESS.search(line)):
+                    self.address = found.group()
+                if self._heed is not None:
+                    self._heed(self.name, line)
 
     @property
     def code(self) -> int | None:
@@ -95,6 +97,11 @@ class Child:
         code = self._process.wait()
         self._reader.join()
         return code
+
+
+def tell(name: str, line: str) -> None:
+    """Pass on a line of a child's."""
+    print(f"{name:9} | {line}", file=sys.stderr, flush=True)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

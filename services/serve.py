@@ -6,10 +6,9 @@ the learner's checkpoint is written; where one ends without being asked to, the 
 
 from __future__ import annotations
 
-import sys
 import time
 
-from services.processes import Child, caught_signals, children
+from services.processes import Child, caught_signals, children, tell
 from si_stream.settings import Settings
 
 LOOK_SECONDS = 0.1
@@ -22,9 +21,9 @@ def run(settings: Settings) -> None:
         ProcessEnded: one of them could not start, or has ended without being asked to.
     """
     with caught_signals() as caught, children() as running:
-        learner = Child("learner", settings=settings, heed=lambda line: tell("learner", line))
+        learner = Child("learner", settings=settings, heed=tell)
         running.append(learner)
-        predictor = Child("predictor", settings=settings, heed=lambda line: tell("predictor", line))
+        predictor = Child("predictor", settings=settings, heed=tell)
         running.append(predictor)
         announced = False
         while not caught:
@@ -45,7 +44,3 @@ def run(settings: Settings) -> None:
     for child in running:
         if child.wait() and child.address:  # one stopped before it was ready has lost nothing
             raise child.failure("out of order when it was asked to stop")
-
-
-def tell(name: str, line: str) -> None:
-    print(f"{name:9} | {line}", file=sys.stderr, flush=True)

@@ -34,19 +34,23 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class TaskOpened:
+    """A task has begun, or has been taken up again; ``known`` tasks there are so far."""
+
     task: str
     number: int
     head: int
+    known: int
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLearned:
-    """Every track has tested and trained on a batch of so many samples."""
+    """Every track has tested and trained on a batch of so many samples: the model's step-th."""
 
     task: str
     samples: int
     seconds: float
+    step: int
 
 
 @dataclass(frozen=True, slots=True)

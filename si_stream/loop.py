@@ -59,16 +59,16 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
         records = reader.poll(POLL_SECONDS)  # consume
         if not records and until_end and ledger.ended:
             return
-        for record in records:
-            partition = record.partition
-            for taken in intake.take(record):  # decode
-                for batch in batches.complete(taken, record.offset):  # assemble
+        for opened in intake.open(records):  # decode
+            partition, offset = opened.record.partition, opened.record.offset
+            for taken in intake.take(opened):
+                for batch in batches.complete(taken, offset):  # assemble
                     started = perf_counter()
                     for track in tracks:
                         track.learn(batch)  # test, then train
                     ledger.learned(batch, partition)
                     seconds = perf_counter() - started
-                    emit(events.BatchLearned(batch.task.name, batch.size, seconds))
+                    emit(events.BatchLearned(batch.task.name, batch.size, seconds, ledger.steps))
                     watch(state, batch.task, emit)
                     host.between_batches(state)
                     if host.stopping():

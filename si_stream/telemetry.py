@@ -6,12 +6,19 @@ tracks by their kinds). `docs/metrics.md` says what each is for.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from functools import singledispatchmethod
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from si_stream import events
+
+if TYPE_CHECKING:
+    from si_stream.evaluation.measures import Measures
+    from si_stream.state import Ledger
 
 STEP_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -39,7 +46,7 @@ class Telemetry:
         self.rejected = counter("rejected", "Messages or rows not learned from.", "reason")
         self.samples = counter("trained_samples", "Samples tested and then trained on.", "task")
         self.batches = counter("batches", "Batches assembled and trained on.")
-        self.steps = counter("steps", "Optimiser steps taken.", "track")
+        self.step = gauge("step", "Optimiser steps in the model's life.")
         self.step_seconds = Histogram(
             "si_stream_step_duration_seconds",
             "Testing and training one batch, all tracks.",
@@ -84,9 +91,35 @@ class Telemetry:
         )
         self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the latest checkpoint.")
         self.snapshot_step = gauge("snapshot_step", "Step of the latest snapshot.")
-        age("checkpoint_age_seconds", "Since the latest checkpoint (or the start).")
-        age("snapshot_age_seconds", "Since the latest snapshot (or the start).")
+        age("checkpoint_age_seconds", "Since a checkpoint held all that was learned.")
+        age("snapshot_age_seconds", "Since a snapshot held all that was learned.")
         age("position_age_seconds", "Since the latest message taken in was appended.")
+
+    def is_current(self, what: Literal["checkpoint", "snapshot"]) -> None:
+        """It has been written, or holds already all that was learned."""
+        self._last[f"{what}_age_seconds"] = time.time()
+
+    def resume(self, ledger: Ledger, measures: Mapping[str, Measures]) -> None:
+        """Show at once what was known when the learner stopped."""
+        self.step.set(ledger.steps)
+        self.tasks.set(len(ledger.tasks.known))
+        if ledger.tasks.active:
+            self.active.info({"task": ledger.tasks.active.name})
+        for track, measured in measures.items():
+            matrix = measured.accuracy
+            for task in ledger.tasks.known:
+                if live := measured.live.get(task.name):
+                    forgetting = matrix.forgetting(task.number, now=live.accuracy)
+                    self._show_holdout(track, task.name, live.accuracy, live.samples, forgetting)
+                if tested := measured.prequential.tasks.get(task.name):
+                    self._tested[track, task.name] = (tested.samples, tested.loss)
+                    self._show_prequential(track, task.name, tested.wrong, tested.samples)
+            self._sum_up(
+                track,
+                matrix.average_accuracy(),
+                matrix.mean_forgetting(),
+                matrix.backward_transfer(),
+            )
 
     @singledispatchmethod
     def hear(self, event: events.Event) -> None:
@@ -96,6 +129,7 @@ class Telemetry:
     def _(self, event: events.BatchLearned) -> None:
         self.samples.labels(event.task).inc(event.samples)
         self.batches.inc()
+        self.step.set(event.step)
         self.step_seconds.observe(event.seconds)
 
     @hear.register
@@ -109,7 +143,7 @@ class Telemetry:
 
     @hear.register
     def _(self, event: events.TaskOpened) -> None:
-        self.tasks.set(event.number + 1)
+        self.tasks.set(event.known)
         self.active.info({"task": event.task})
 
     @hear.register
@@ -120,28 +154,21 @@ class Telemetry:
             self.loss.labels(event.track).set((event.loss - loss) / (event.tested - tested))
         self._tested[key] = (event.tested, event.loss)
         self.surrogate.labels(event.track).set(event.surrogate_loss)
-        self.prequential.labels(*key).set(1.0 - event.wrong / event.tested)
+        self._show_prequential(event.track, event.task, event.wrong, event.tested)
 
     @hear.register
     def _(self, event: events.Evaluated) -> None:
-        key = (event.track, event.task)
-        self.holdout.labels(*key).set(event.accuracy)
-        self.error.labels(*key).set(event.standard_error)
-        self.holdout_samples.labels(event.task).set(event.holdout_samples)
-        if event.forgetting is not None:
-            self.forgetting.labels(*key).set(event.forgetting)
+        self._show_holdout(
+            event.track, event.task, event.accuracy, event.holdout_samples, event.forgetting
+        )
 
     @hear.register
     def _(self, event: events.Consolidated) -> None:
         if event.track == "main":
             self.consolidations.inc()
-        for gauge, value in (
-            (self.average, event.average_accuracy),
-            (self.mean_forgetting, event.mean_forgetting),
-            (self.transfer, event.backward_transfer),
-        ):
-            if value is not None:
-                gauge.labels(event.track).set(value)
+        self._sum_up(
+            event.track, event.average_accuracy, event.mean_forgetting, event.backward_transfer
+        )
 
     @hear.register
     def _(self, event: events.LayerMeasured) -> None:
@@ -152,10 +179,31 @@ class Telemetry:
     def _(self, event: events.CheckpointWritten) -> None:
         self.checkpoint_seconds.set(event.seconds)
         self.checkpoint_bytes.set(event.bytes)
-        self._last["checkpoint_age_seconds"] = time.time()
 
     @hear.register
     def _(self, event: events.SnapshotPublished) -> None:
         self.epoch.set(event.epoch)
         self.snapshot_step.set(event.step)
-        self._last["snapshot_age_seconds"] = time.time()
+
+    def _show_prequential(self, track: str, task: str, wrong: int, tested: int) -> None:
+        self.prequential.labels(track, task).set(1.0 - wrong / tested)
+
+    def _show_holdout(
+        self, track: str, task: str, accuracy: float, samples: int, forgetting: float | None
+    ) -> None:
+        self.holdout.labels(track, task).set(accuracy)
+        self.error.labels(track, task).set(math.sqrt(accuracy * (1.0 - accuracy) / samples))
+        self.holdout_samples.labels(task).set(samples)
+        if forgetting is not None:
+            self.forgetting.labels(track, task).set(forgetting)
+
+    def _sum_up(
+        self, track: str, average: float | None, forgetting: float | None, transfer: float | None
+    ) -> None:
+        for gauge, value in (
+            (self.average, average),
+            (self.mean_forgetting, forgetting),
+            (self.transfer, transfer),
+        ):
+            if value is not None:
+                gauge.labels(track).set(value)

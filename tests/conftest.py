@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+if TYPE_CHECKING:
+    from deploy.kafka.local_broker import LocalBroker
+
+
+def _missing(reason: str) -> NoReturn:
+    """The test is skipped, or fails where ``SI_STREAM_REQUIRE_REAL=1`` asks for real parts."""
+    if os.environ.get("SI_STREAM_REQUIRE_REAL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
 
 def _real_data(*folders: str) -> Path:
-    """The directory ``SI_STREAM_DATA``, if it holds the folders; else the test is skipped, or
-    fails where ``SI_STREAM_REQUIRE_REAL=1`` asks for real data."""
+    """The directory ``SI_STREAM_DATA``, if it holds the folders."""
     root = os.environ.get("SI_STREAM_DATA")
     missing = [folder for folder in folders if not root or not (Path(root) / folder).is_dir()]
     if root and not missing:
         return Path(root)
-    reason = f"needs {', '.join(missing)} in the directory SI_STREAM_DATA (it is {root!r})"
-    if os.environ.get("SI_STREAM_REQUIRE_REAL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    _missing(f"needs {', '.join(missing)} in the directory SI_STREAM_DATA (it is {root!r})")
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +38,32 @@ def mnist_root() -> Path:
 @pytest.fixture(scope="session")
 def cifar_root() -> Path:
     return _real_data("cifar-10-batches-py", "cifar-100")
+
+
+@pytest.fixture(scope="session")
+def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A Kafka broker of these tests alone, which they may kill and start again."""
+    from deploy.kafka.local_broker import LocalBroker, Login, NotAvailable
+
+    login = Login("learner", "only-for-tests")
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login)
+    try:
+        broker.start()
+    except NotAvailable as error:
+        _missing(f"needs a Kafka broker: {error}")
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a Kafka broker without a login: that of ``KAFKA_BOOTSTRAP_SERVERS``, or ours."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        return f"kafka://{servers}"
+    local_kafka: LocalBroker = request.getfixturevalue("local_kafka")
+    return f"kafka://{local_kafka.server}"
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert wanted - pinned == set()
 
 
-@pytest.mark.parametrize("target", ["help", "setup", "demo", "test", "check", "bench"])
+@pytest.mark.parametrize("target", ["help", "setup", "demo", "kafka", "test", "check", "bench"])
 def test_make_knows_its_targets(target: str) -> None:
     dry_run = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False

@@ -6,20 +6,18 @@ learns nothing itself and does not import torch.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from services.demo import words
 from services.demo.figure import draw
-from services.demo.place import demo_directory, on_free_ports
-from services.demo.question import Question
+from services.demo.place import Place, demo_directory, on_free_ports
+from services.demo.question import Question, wait_until_served
 from services.demo.screen import Screen
-from services.demo.story import Story, follow
-from services.processes import Child, children
-from si_stream.errors import DataError
+from services.demo.story import MAIN, SHADOW, Story, follow
+from services.processes import Child, caught_signals, children, tell
+from si_stream.errors import DataError, ProcessEnded, SettingsError
 from si_stream.settings import Settings
 from simulators.datasets import data_directory
 from simulators.scenarios import Scenario, load_scenario
@@ -28,8 +26,7 @@ DemoScenario = Literal["split-mnist", "split-digits"]
 
 # Enough to learn each task well, and to forget it well without Synaptic Intelligence.
 EPOCHS = {"split-mnist": 2, "split-digits": 20}
-# Some twenty points on each curve of a task.
-EVALUATION_STEPS = {"split-mnist": 20, "split-digits": 20}
+EVALUATION_STEPS = 20  # about as many points on a task's curve
 
 
 def run(
@@ -54,71 +51,110 @@ def run(
         ProcessEnded: one of the processes failed; its last lines have been shown.
         SIStreamError: the settings, the data or the directory do not allow it.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # ends like Ctrl-C: children are stopped
     screen = Screen()
-    chosen = choose(scenario, settings_with({}).data or data_directory(), screen)
+    data = settings_with({}).data or data_directory()
+    chosen = choose(scenario, data, screen)
     epochs = epochs or EPOCHS[chosen.name]
-    with demo_directory(directory) as place, children() as running:
-        settings = on_free_ports(
-            settings_with(
-                {
-                    "preset": chosen.name,
-                    "directory": place.model,
-                    "stream.broker": f"embedded:{place.model}/broker.sqlite",
-                    "stream.name": "samples",
-                    "model.seed": seed,
-                    "holdout.source": "messages",
-                    "holdout.evaluation_interval_steps": EVALUATION_STEPS[chosen.name],
-                    "boundaries.mode": "announced",
-                    "learner.shadow": "none",
-                    "learner.exit_at_end": False,
-                }
-            )
+    with demo_directory(directory) as place, caught_signals() as caught:
+        settings = on_free_ports(settings_with(own_settings(chosen, seed, place)))
+        tracks = (MAIN,) if settings.learner.shadow == "off" else (MAIN, SHADOW)
+        samples_of = {task.name: epochs * len(task.train) for task in chosen.tasks}
+        story = Story(chosen.name, samples_of, tracks)
+        screen.opening(story, epochs, place)
+
+        with children() as running:
+            replay = ["--epochs", str(epochs), "--seed", str(seed)]
+            running.append(simulator := Child("simulate", chosen.name, *replay, settings=settings))
+            running.append(learner := Child("learner", settings=settings))
+            running.append(predictor := Child("predictor", settings=settings))
+
+            def check() -> None:
+                if caught:
+                    raise KeyboardInterrupt
+                for child in running:
+                    if child.code or (child.code == 0 and child is not simulator):
+                        raise failure(child, "in the middle of the demo")
+
+            learn(story, settings.directory, screen, learner, check)
+            screen.closing(story)
+            ask(story, Question.about(chosen.tasks[0], place.path), screen, predictor, check)
+            screen.metrics(learner, predictor)
+            draw(story, place.picture)
+            screen.farewell(place, predictor.address if keep_running else None)
+            if keep_running:
+                wait_for_interruption(check)
+        for child in running:
+            if child.wait():
+                raise failure(child, "out of order when it was asked to stop")
+
+
+def own_settings(scenario: Scenario, seed: int, place: Place) -> dict[str, Any]:
+    """What makes a demo of any settings, by dotted key."""
+    return {
+        "preset": scenario.name,
+        "directory": place.model,
+        "stream.broker": f"embedded:{place.model}/broker.sqlite",
+        "stream.name": "samples",
+        "model.seed": seed,
+        "holdout.source": "messages",
+        "holdout.evaluation_interval_steps": EVALUATION_STEPS,
+        "boundaries.mode": "announced",
+        "learner.shadow": "none",
+        "learner.exit_at_end": False,  # it is asked for its metrics afterwards
+    }
+
+
+def learn(
+    story: Story, model: Path, screen: Screen, learner: Child, check: Callable[[], None]
+) -> None:
+    """Follow the learner to the stream's end.
+
+    Raises:
+        SettingsError: it has not learned every task.
+    """
+    with screen.progress(story) as show:
+        for event in follow(model, check):
+            story.hear(event)
+            show(event)
+    if story.boundaries < len(story.samples_of) or not story.curves:
+        tell_last_lines(learner)
+        raise SettingsError(
+            f"{story.boundaries} of {len(story.samples_of)} tasks were learned and "
+            f"{len(story.curves)} measured; the learner's lines above say what it rejected"
         )
-        story = Story(chosen, epochs, has_shadow=settings.learner.shadow != "off")
-        screen.say(words.opening(story, settings))
 
-        replay = [chosen.name, "--epochs", str(epochs), "--seed", str(seed)]
-        simulator = Child("simulate", *replay, settings=settings)
-        learner = Child("learner", settings=settings)
-        predictor = Child("predictor", settings=settings)
-        running += [simulator, learner, predictor]
 
-        def check() -> None:
-            for child in running:
-                if child.code is not None and not (child is simulator and child.code == 0):
-                    screen.say_last_lines(child)
-                    raise child.failure("in the middle of the demo")
-
-        with screen.progress(story) as show:
-            for event in follow(settings.directory, check):
-                story.hear(event)
-                show(event)
-
-        screen.say(words.closing(story))
-        question = Question.about(chosen.tasks[0], place.path)
-        answer = question.ask(predictor, story.version, check)
-        screen.show(question, answer)
-        screen.show_metrics(learner, predictor)
-        draw(story, place.picture)
-        screen.say(words.farewell(place, keep_running, predictor.address))
-        if keep_running:
-            serve_until_interrupted(check)
+def ask(
+    story: Story, question: Question, screen: Screen, predictor: Child, check: Callable[[], None]
+) -> None:
+    """Ask the live predictor, once it has what the learner knows."""
+    address = wait_until_served(predictor, story.version, check)
+    screen.exchange(question, address, question.ask(address))
 
 
 def choose(wanted: DemoScenario | None, data: Path, screen: Screen) -> Scenario:
     """The scenario that is wanted; without a wish, the best that can be had here."""
-    if wanted is not None:
-        return load_scenario(wanted, directory=data)
     try:
-        return load_scenario("split-mnist", directory=data)
+        return load_scenario(wanted or "split-mnist", directory=data)
     except DataError as error:
-        screen.say(words.second_choice(error))
+        if wanted is not None:
+            raise
+        screen.second_choice(error)
         return load_scenario("split-digits")
 
 
-def serve_until_interrupted(check: Callable[[], None]) -> None:
+def failure(child: Child, when: str) -> ProcessEnded:
+    ended = child.failure(when)
+    tell_last_lines(child)
+    return ended
+
+
+def tell_last_lines(child: Child) -> None:
+    for line in child.last_lines:
+        tell(child.name, line)
+
+
+def wait_for_interruption(check: Callable[[], None]) -> None:
     try:
         while True:
             check()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,7 +15,8 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from si_stream.errors import ProcessEnded
+from services.processes import Child
+from si_stream.errors import PredictionError
 from simulators.scenarios import Task
 
 READY_SECONDS = 30.0
@@ -26,14 +26,21 @@ CONTENT_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Question:
-    """An image of a task's test set, which nothing has learned from."""
+    """An image of a task's test set, which nothing has learned from.
+
+    Args:
+        task: its name.
+        answer: the right one, a class of the task.
+        image: ``[height, width]``, grey.
+        file: that holds the image's bytes.
+        path: of the URL to send it to.
+    """
 
     task: str
     answer: str
-    """The right one: what the image's label stands for."""
     image: npt.NDArray[np.uint8]
     file: Path
-    path: str = "/predict"
+    path: str
 
     @classmethod
     def about(cls, task: Task, directory: Path) -> Question:
@@ -53,25 +60,51 @@ class Question:
         )
 
     def ask(self, address: str) -> dict[str, Any]:
-        """What the command gives."""
-        answer: dict[str, Any] = json.loads(request(address, self.path, self.file.read_bytes()))
+        """What the command gives.
+
+        Raises:
+            PredictionError: it is a problem, and no prediction.
+        """
+        status, body = request(address, self.path, self.file.read_bytes())
+        if status != 200:
+            raise PredictionError(f"{address}{self.path} answered {status}: {body.decode()}")
+        answer: dict[str, Any] = json.loads(body)
         return answer
 
 
-def wait_for_version(address: str, version: tuple[int, int], check: Callable[[], None]) -> None:
-    """Until the predictor serves that snapshot.
+def wait_until_served(predictor: Child, version: tuple[int, int], check: Callable[[], None]) -> str:
+    """The predictor's address, once it answers from that snapshot or a newer one.
 
     Raises:
-        ProcessEnded: it does not.
+        PredictionError: it takes too long.
     """
     deadline = time.monotonic() + READY_SECONDS
+    answer = "nothing yet"
     while time.monotonic() < deadline:
         check()
-        try:
-            served = json.loads(request(address, "/healthz/ready"))["version"]
-            if (served["epoch"], served["step"]) >= version:
-                return
-        except (ProcessEnded, TypeError):
-            pass
+        if (address := predictor.address) is not None:
+            status, body = request(address, "/healthz/ready")
+            answer = body.decode()
+            if status == 200 and served_version(answer) >= version:
+                return address
         time.sleep(LOOK_SECONDS)
-    raise ProcessEnded(f"the predictor at {address} has not loaded snapshot {version}")
+    raise PredictionError(
+        f"the predictor does not serve snapshot {version} after {READY_SECONDS:g} s: {answer}"
+    )
+
+
+def served_version(answer: str) -> tuple[int, int]:
+    version = json.loads(answer)["version"]
+    return version["epoch"], version["step"]
+
+
+def request(address: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """The status and the body of an answer; no proxy stands between processes of one machine."""
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=READY_SECONDS)
+    try:
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, body, {"Content-Type": CONTENT_TYPE} if body else {})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()

@@ -11,7 +11,7 @@ from services.journal import NAME
 from si_stream import events
 
 MAIN, SHADOW = "main", "shadow"
-TRACKS = {MAIN: "with Synaptic Intelligence", SHADOW: "without (shadow)"}
+TRACKS = {MAIN: "Synaptic Intelligence", SHADOW: "without it (shadow)"}
 LOOK_SECONDS = 0.1
 
 
@@ -51,8 +51,8 @@ class Story:
         return sum(self.samples_of.values())
 
     @property
-    def tasks_ended(self) -> int:
-        """On every track."""
+    def boundaries(self) -> int:
+        """That every track has reached."""
         return min(len(ends) for ends in self.ends.values())
 
     def forgotten(self, track: str, boundary: int, task: int) -> float:

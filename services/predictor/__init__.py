@@ -6,6 +6,7 @@ Invariant: a request is answered by one snapshot from beginning to end, and a sn
 
 from __future__ import annotations
 
+from services.predictor.address import listen
 from si_stream.settings import Settings
 
 
@@ -15,6 +16,7 @@ def run(settings: Settings) -> None:
     Raises:
         SettingsError: the address cannot be listened on.
     """
-    from services.predictor.server import serve  # torch and FastAPI, not for --help
+    with listen(settings.predictor.host, settings.predictor.port) as listener:
+        from services.predictor.server import serve  # torch and FastAPI: after a port in use
 
-    serve(settings)
+        serve(settings, listener)

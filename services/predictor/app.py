@@ -33,7 +33,7 @@ from si_stream.settings import PredictorOptions
 
 def create_app(options: PredictorOptions, directory: Path) -> Front:
     """The application; it follows the directory from its start-up to its shutdown."""
-    follower = Follower(directory, options.poll_interval_seconds)
+    follower = Follower(directory, options.poll_interval_seconds, options.threads)
     metrics = Metrics(follower)
     prediction = Prediction(options, follower, metrics)
 

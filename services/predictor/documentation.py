@@ -76,7 +76,7 @@ PREDICTION_REQUEST: dict[str, Any] = {
             "name": "task",
             "in": "query",
             "description": f"Whose head is to answer, with `{ROWS}` only; may be left out where "
-            "there is one task.",
+            "there is one head.",
             "schema": {"type": "string"},
             "example": "digits-0-1",
         }
@@ -94,7 +94,7 @@ PREDICTION_REQUEST: dict[str, Any] = {
                         "task": {
                             "type": ["string", "null"],
                             "description": "Whose head is to answer; may be left out where there "
-                            "is one task.",
+                            "is one head.",
                         },
                         "inputs": {
                             "type": "array",

@@ -10,6 +10,8 @@ import logging
 import threading
 from pathlib import Path
 
+import torch
+
 from services.predictor.served import Served
 from si_stream.checkpoints.snapshots import SnapshotStore, read
 from si_stream.errors import NoSnapshotYet, SIStreamError
@@ -21,11 +23,13 @@ class Follower:
     """Args:
     directory: of the model, as its learner writes it; it may not exist yet.
     interval_seconds: between looks.
+    threads: of the arithmetic.
     """
 
-    def __init__(self, directory: Path, interval_seconds: float) -> None:
+    def __init__(self, directory: Path, interval_seconds: float, threads: int = 1) -> None:
         self.directory = directory
         self.interval_seconds = interval_seconds
+        self.threads = threads
         self.served: Served | None = None
         self.loads = 0
         self.failures = 0
@@ -83,7 +87,12 @@ class Follower:
             return False
         before = self.served
         if before and served.version < before.version:
-            logger.warning("%s is older than %s, which stays", path, before.version)
+            logger.warning(
+                "%s is older than %s, which stays; if the model was begun anew, start the "
+                "predictor anew",
+                path,
+                before.version,
+            )
             return False
         self.served, self._path = served, path
         self.loads += 1
@@ -95,6 +104,7 @@ class Follower:
         return f"snapshot {self.served.version} stays" if self.served else "trying the one before"
 
     def _follow(self) -> None:
+        torch.set_num_threads(self.threads)  # each thread must be told, or takes all cores
         complaint = ""
         while True:
             try:

@@ -48,7 +48,7 @@ class Front:
                 await self.app(scope, receive, send_on)
         except ClientDisconnect:
             status = status or 499  # as proxies count it; nobody is there to read an answer
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, it is logged and answered
             if not status:
                 await internal_error(Request(scope), error)(scope, receive, send_on)
         finally:

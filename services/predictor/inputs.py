@@ -1,7 +1,7 @@
 """Inputs: the rows of a request, from JSON or raw bytes, as the tensor that a model takes.
 
-Invariant: what comes out has the model's dtype and shape, is finite and starts on 64 bytes, so
-that the same inputs give the same bits by either way; no number is rounded or wrapped to fit.
+Invariant: what comes out has the model's dtype and shape and is finite, and the same inputs come
+out by either way; no number is rounded or wrapped to fit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ def from_rows(body: bytearray, model: ModelOptions, max_inputs: int) -> Tensor:
     _check_count(count, max_inputs)
     inputs = torch.frombuffer(body, dtype=dtype)
     if model.dtype == "float32":
-        inputs = inputs.clone()  # a body starts anywhere, a tensor on 64 bytes
         _check_finite(inputs.numpy(), model.input_shape)
     return inputs.view(count, *model.input_shape)
 
@@ -54,7 +53,7 @@ def from_json(inputs: object, model: ModelOptions, max_inputs: int) -> Tensor:
     shape = model.input_shape
     if not isinstance(inputs, list):
         raise WrongInput(
-            f"inputs must be a list of inputs of shape {list(shape)}, not {_kind(inputs)}"
+            f"inputs must be a list of inputs of shape {list(shape)}, not {kind_of(inputs)}"
         )
     _check_count(len(inputs), max_inputs)
     level: list[Any] = inputs
@@ -62,7 +61,7 @@ def from_json(inputs: object, model: ModelOptions, max_inputs: int) -> Tensor:
         _check_lists(level, axis, shape)
         level = list(chain.from_iterable(level))
     numbers = _uint8(level, shape) if model.dtype == "uint8" else _float32(level, shape)
-    return torch.from_numpy(numbers).view(len(inputs), *shape).clone()
+    return torch.from_numpy(numbers).view(len(inputs), *shape)
 
 
 def _check_count(count: int, max_inputs: int) -> None:
@@ -83,7 +82,7 @@ def _check_lists(level: list[Any], axis: int, shape: tuple[int, ...]) -> None:
 
     if any(map(wrong, level)):
         place, item = _first(level, shape[:axis], wrong)
-        given = f"{len(item)} items" if type(item) is list else _kind(item)
+        given = f"{len(item)} items" if type(item) is list else kind_of(item)
         raise WrongInput(
             f"{place} must be a list of {size} items, not {given}: "
             f"the model takes inputs of shape {list(shape)}"
@@ -138,9 +137,9 @@ def _place(number: int, shape: tuple[int, ...]) -> str:
 
 
 def _value(item: object) -> str:
-    return _kind(item) if isinstance(item, list | dict) else reprlib.repr(item)
+    return kind_of(item) if isinstance(item, list | dict) else reprlib.repr(item)
 
 
-def _kind(item: object) -> str:
+def kind_of(item: object) -> str:
     names = {list: "a list", dict: "an object", str: "text", bool: "true or false"}
     return "null" if item is None else names.get(type(item), "a number")

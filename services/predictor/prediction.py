@@ -13,13 +13,14 @@ from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+import torch
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.predictor.answers import encode_predictions
 from services.predictor.body import ROWS, Body, read_body
 from services.predictor.follower import Follower
-from services.predictor.inputs import from_json, from_rows
+from services.predictor.inputs import from_json, from_rows, kind_of
 from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.errors import MalformedRequest, MessageError
@@ -42,7 +43,9 @@ class Prediction:
         self.options = options
         self.follower = follower
         self.metrics = metrics
-        self._worker = ThreadPoolExecutor(1, "prediction")
+        self._worker = ThreadPoolExecutor(
+            1, "prediction", initializer=torch.set_num_threads, initargs=(options.threads,)
+        )
 
     async def respond(self, request: Request) -> Response:
         """Raises PredictionError."""
@@ -91,7 +94,7 @@ def _members(body: bytearray) -> dict[str, object]:
 def _task_of_members(members: dict[str, object]) -> str | None:
     task = members.get("task")
     if task is not None and not isinstance(task, str):
-        raise MalformedRequest(f"task must be text, not {type(task).__name__}")
+        raise MalformedRequest(f"task must be text, not {kind_of(task)}")
     return task
 
 

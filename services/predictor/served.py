@@ -5,6 +5,7 @@ Invariant: it has answered once for every task before anybody is given it, and i
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from urllib.parse import quote
 
@@ -62,16 +63,15 @@ class Served:
             ) from error
 
     def task(self, name: str | None) -> ServedTask:
-        """The task of a name; without one, the only task.
+        """The task of a name; without one, the last task where all have the same head.
 
         Raises:
             UnknownTask: there is none of the name, or there is a choice and no name.
         """
-        task = self.tasks.get(name) if name is not None else None
-        if task is not None:
-            return task
-        if name is None and len(self.tasks) == 1:
-            return next(iter(self.tasks.values()))
+        if name in self.tasks:
+            return self.tasks[name]
+        if name is None and len({task.head for task in self.tasks.values()}) == 1:
+            return list(self.tasks.values())[-1]
         known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"
         if (more := len(self.tasks) - NAMED_TASKS) > 0:
             known += f" and {more} more (GET /tasks)"
@@ -86,7 +86,7 @@ class Served:
         """
         probabilities_BC: npt.NDArray[np.float32]
         probabilities_BC = self.network.probabilities(inputs, task.head).numpy()
-        if not np.isfinite(probabilities_BC.sum()):
+        if not math.isfinite(probabilities_BC.sum()):
             raise WrongInput(
                 "the inputs are so large that the network overflows float32; "
                 "scale them as the model's training data were"

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from si_stream.brokers.interface import Broker
+from si_stream.brokers.options import KafkaOptions
 from si_stream.errors import BrokerError
 
 __all__ = ["open_broker"]
 
 
-def open_broker(url: str) -> Broker:
+def open_broker(url: str, kafka: KafkaOptions | None = None) -> Broker:
     """The broker at ``url``: ``embedded:PATH``, a durable log in the file PATH that several
-    processes may share, or ``memory:``, a new one within this process.
+    processes may share, ``kafka://HOST:PORT[,HOST:PORT…]``, or ``memory:``, a new one within this
+    process.
+
+    Args:
+        kafka: how to talk to a Kafka broker; without a login unless given.
 
     Raises:
-        BrokerError: the URL has another form, or the log cannot be opened.
+        BrokerError: the URL has another form, or the broker cannot be opened.
+        SettingsError: a file that the options name cannot be used.
 
     >>> with open_broker("memory:") as broker:
     ...     broker.create_stream("samples")
@@ -30,8 +36,14 @@ def open_broker(url: str) -> Broker:
             from si_stream.brokers.embedded import EmbeddedBroker
 
             return EmbeddedBroker(rest)
+        case "kafka" if rest.startswith("//"):
+            from si_stream.brokers.kafka.broker import KafkaBroker
+
+            return KafkaBroker(rest.removeprefix("//"), kafka)
         case "memory" if colon and not rest:
             from si_stream.brokers.memory import MemoryBroker
 
             return MemoryBroker()
-    raise BrokerError(f"cannot open a {problem}; write embedded:PATH/TO/FILE or memory:")
+    raise BrokerError(
+        f"cannot open a {problem}; write embedded:PATH/TO/FILE, kafka://HOST:PORT or memory:"
+    )

@@ -54,7 +54,9 @@ class EmbeddedBroker(Broker):
         self._connection = open_file(self._path, busy_timeout_seconds)
         self._lock = threading.Lock()
 
-    def create_stream(self, stream: str, partitions: int = 1) -> None:
+    def create_stream(
+        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+    ) -> None:
         with self._transaction("IMMEDIATE") as connection:
             existing = _find_partitions(connection, stream)
             check_partition_count(stream, partitions, len(existing) or None)
@@ -153,6 +155,9 @@ class _EmbeddedReader(Reader):
         for record in records:
             self._next[record.partition] = record.offset + 1
         return records
+
+    def next_offset(self, partition: int) -> int:
+        return self._next[partition]
 
     def close(self) -> None:
         with explained(self._path):

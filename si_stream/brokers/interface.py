@@ -66,6 +66,12 @@ class Reader(ABC):
         """
 
     @abstractmethod
+    def next_offset(self, partition: int) -> int:
+        """Where the partition's unread records begin, known without asking the broker: behind
+        all that `poll` returned and behind what is no record (a transaction's marker, say), so
+        that a reader at the end of a partition stands at its high watermark."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     def __enter__(self) -> Self:
@@ -83,8 +89,13 @@ class Broker(ABC):
     """
 
     @abstractmethod
-    def create_stream(self, stream: str, partitions: int = 1) -> None:
+    def create_stream(
+        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+    ) -> None:
         """Create the stream; nothing happens where it exists with as many partitions.
+
+        ``max_message_bytes`` is for brokers that must be told how large a message may be,
+        headers included; None is 10 MiB and some room.
 
         Raises:
             BrokerError: it exists with another number of partitions, or none is asked for.
@@ -111,6 +122,14 @@ class Broker(ABC):
 
     @abstractmethod
     def watermarks(self, stream: str, partition: int) -> Watermarks: ...
+
+    def commit_hint(  # noqa: B027 - most brokers have nobody to tell
+        self, stream: str, offsets: Mapping[int, int], checkpoint: str
+    ) -> None:
+        """Let the broker's own tools know how far a checkpoint is, by partition.
+
+        Nothing is resumed from it, and a failure is no more than a warning in the log.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

@@ -44,7 +44,9 @@ class MemoryBroker(Broker):
         self._streams: dict[str, _Stream] = {}
         self._changed = Condition()
 
-    def create_stream(self, stream: str, partitions: int = 1) -> None:
+    def create_stream(
+        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+    ) -> None:
         with self._changed:
             existing = self._streams.get(stream)
             count = None if existing is None else len(existing.partitions)
@@ -124,6 +126,9 @@ class _MemoryReader(Reader):
         for record in records:
             self._next[record.partition] = record.offset + 1
         return records
+
+    def next_offset(self, partition: int) -> int:
+        return self._next[partition]
 
     def close(self) -> None:
         pass

@@ -43,9 +43,11 @@ def parse_name(path: Path) -> tuple[int, str] | None:
 
 def newest_first(directory: Path) -> Iterator[Path]:
     """What was committed into a directory, from the highest number down."""
-    if directory.is_dir():
+    try:
         named = [path for path in directory.iterdir() if parse_name(path)]
-        yield from sorted(named, reverse=True)
+    except FileNotFoundError:  # not there yet, or removed by a learner that needs it no more
+        return
+    yield from sorted(named, reverse=True)
 
 
 def next_number(directory: Path) -> int:

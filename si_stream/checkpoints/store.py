@@ -16,6 +16,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,19 +81,22 @@ class CheckpointStore:
             self.directory.mkdir(parents=True, exist_ok=True)
             for directory in (self.epochs, self.holdouts):
                 files.make_directory(directory)
-            for directory in (self.holdouts, *self.epochs.glob("*/*")):
-                files.remove_left_overs(directory)
             while True:
-                epoch = 1 + max((int(path.name) for path in self._epochs()), default=0)
+                epoch = 1 + self._last_epoch()
                 try:
                     self._of(epoch).mkdir()
                 except FileExistsError:
                     continue  # Another learner was quicker: the one after it.
-                files.fsync_directory(self.epochs)
-                self._remove_empty_epochs(epoch)
-                return epoch
+                if epoch == self._last_epoch():
+                    break
+            files.fsync_directory(self.epochs)
         except OSError as error:
             raise files.cannot_write(self.directory, error) from error
+        self._remove_empty_epochs(epoch)
+        with suppress(FileNotFoundError):  # where others remove the same
+            for directory in (self.holdouts, *self.epochs.glob("*/*")):
+                files.remove_left_overs(directory)
+        return epoch
 
     def require(self, epoch: int) -> None:
         """Raises:
@@ -180,7 +184,7 @@ class CheckpointStore:
         for path in mine[keep:]:
             shutil.rmtree(path, ignore_errors=True)
         self._remove_empty_epochs(epoch)
-        if any(int(other.name) > epoch for other in self._epochs()):
+        if self._last_epoch() > epoch:
             return
         needed = {name for path in mine[:keep] for name in self._holdouts_of(path)}
         for file in files.newest_first(self.holdouts):
@@ -201,6 +205,9 @@ class CheckpointStore:
 
     def _epochs(self) -> list[Path]:
         return sorted(self.epochs.glob("[0-9]" * 6), reverse=True)
+
+    def _last_epoch(self) -> int:
+        return max((int(path.name) for path in self._epochs()), default=0)
 
     def _newest_first(self) -> Iterator[Path]:
         for epoch in self._epochs():

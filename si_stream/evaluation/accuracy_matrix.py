@@ -23,22 +23,17 @@ class AccuracyMatrix(BaseModel):
     """
 
     rows: list[list[float | None]] = []
-    learned_at: dict[int, int] = {}
-    """Of each task, the row of the boundary that first ended it."""
+    trained: list[int] = []
+    """Of each row, the task that ended at its boundary."""
 
     def append(self, row: list[float | None], trained: int) -> None:
         """The accuracies at a boundary, and which task has just been trained."""
-        self.learned_at.setdefault(trained, len(self.rows))
         self.rows.append(row)
+        self.trained.append(trained)
 
     def average_accuracy(self) -> float | None:
         """Mean of the last row; None before there is one."""
         return _mean(self.rows[-1] if self.rows else [])
-
-    def best(self, task: int) -> float | None:
-        """The highest accuracy on a task at any boundary so far."""
-        cells = [row[task] for row in self.rows if task < len(row)]
-        return max((cell for cell in cells if cell is not None), default=None)
 
     def forgetting(self, task: int, now: float | None = None) -> float | None:
         """f_j = max over earlier boundaries of R[l, j], less the accuracy now.
@@ -56,20 +51,23 @@ class AccuracyMatrix(BaseModel):
         return None if best is None or now is None else best - now
 
     def mean_forgetting(self) -> float | None:
-        """Mean of f_j over the tasks before the last one; None with a single task."""
+        """Mean of f_j over the tasks but the one trained last; None with a single task."""
         return _mean([self.forgetting(task) for task in self._earlier_tasks()])
 
     def backward_transfer(self) -> float | None:
-        """Mean over j < T of R[T, j] − R[j, j] (Lopez-Paz & Ranzato 2017, BWT)."""
+        """Mean over j < T of R[T, j] − R[j, j] (Lopez-Paz & Ranzato 2017, BWT).
+
+        R[j, j] is taken where task j first ended, should it have come again.
+        """
         changes: list[float | None] = []
         for task in self._earlier_tasks():
-            learned = self.rows[self.learned_at[task]][task] if task in self.learned_at else None
-            now = self.rows[-1][task]
+            learned, now = self.rows[self.trained.index(task)][task], self.rows[-1][task]
             changes.append(None if learned is None or now is None else now - learned)
         return _mean(changes)
 
-    def _earlier_tasks(self) -> range:
-        return range(max(0, len(self.rows[-1]) - 1) if self.rows else 0)
+    def _earlier_tasks(self) -> list[int]:
+        """All but the task trained last, which is not always the one that began last."""
+        return [task for task in dict.fromkeys(self.trained) if task != self.trained[-1]]
 
 
 def _mean(cells: list[float | None]) -> float | None:

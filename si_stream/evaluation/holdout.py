@@ -48,6 +48,7 @@ class Holdouts:
     def __init__(self, options: HoldoutOptions) -> None:
         self.options = options
         self.sets: dict[str, HoldoutSet] = {}
+        self._space: dict[str, HoldoutSet] = {}
 
     def diverts(self, inputs: Array) -> npt.NDArray[np.bool_] | None:
         """Which rows ``[n]`` of training inputs are held out; None where none can be.
@@ -59,19 +60,31 @@ class Holdouts:
         limit = self.options.share * 2**32
         return np.array([zlib.crc32(row.tobytes()) < limit for row in inputs], np.bool_)
 
-    def add(self, task: str, inputs: Array, labels: Array) -> int:
-        """Keep as many of the rows as there is room for; how many."""
+    def add(self, task: str, inputs: Array, labels: Array) -> None:
+        """Keep as many of the rows as there is room for."""
         held = self.sets.get(task)
-        room = self.options.capacity - (len(held) if held else 0)
-        if self.options.source == "off" or room <= 0 or len(labels) == 0:
-            return 0
-        new = HoldoutSet(
-            torch.from_numpy(np.array(inputs[:room])), torch.from_numpy(np.array(labels[:room]))
+        start = len(held) if held else 0
+        end = min(start + len(labels), self.options.capacity)
+        if self.options.source == "off" or end <= start:
+            return
+        space = self._space.get(task)
+        if space is None or len(space) < end:
+            space = self._doubled(held, end, inputs)
+        for array, rows in zip(space, (inputs, labels), strict=True):
+            array.numpy()[start:end] = rows[: end - start]
+        self._space[task] = space
+        self.sets[task] = HoldoutSet(space.inputs[:end], space.labels[:end])
+
+    def _doubled(self, held: HoldoutSet | None, needed: int, inputs: Array) -> HoldoutSet:
+        """Space for the set to grow into, so that many small messages do not copy it each time."""
+        size = min(max(needed, 2 * len(held) if held else 0), self.options.capacity)
+        space = HoldoutSet(
+            torch.from_numpy(np.empty((size, *inputs.shape[1:]), inputs.dtype)),
+            torch.empty(size, dtype=torch.int64),
         )
         if held:
-            new = HoldoutSet(*(torch.cat(pair) for pair in zip(held, new, strict=True)))
-        self.sets[task] = new
-        return len(new) - (len(held) if held else 0)
+            space.inputs[: len(held)], space.labels[: len(held)] = held
+        return space
 
     def evaluate(self, learner: Learner, task: str, head: int) -> Accuracy | None:
         """How well a learner answers a task's set; None without one."""

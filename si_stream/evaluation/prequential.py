@@ -17,24 +17,8 @@ class Tested(BaseModel):
     wrong: int = 0
     loss: float = 0.0
 
-    def accuracy(self) -> float | None:
-        return 1.0 - self.wrong / self.samples if self.samples else None
-
 
 class Prequential(BaseModel):
-    """The tally of each task, by name.
-
-    Example:
-        >>> tally = Prequential()
-        >>> tally.add("a", samples=64, wrong=16, loss=30.0)
-        >>> tally.tasks["a"].accuracy()
-        0.75
-    """
+    """The tally of each task, by name."""
 
     tasks: dict[str, Tested] = {}
-
-    def add(self, task: str, samples: int, wrong: int, loss: float) -> None:
-        tested = self.tasks.setdefault(task, Tested())
-        tested.samples += samples
-        tested.wrong += wrong
-        tested.loss += loss

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from si_stream.learning.networks import build_head, build_trunk, count_features, scaled
 from si_stream.learning.options import ModelOptions
@@ -42,12 +43,30 @@ class FrozenNetwork:
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             ParameterGroup(module).load_state(own)
             module.eval().requires_grad_(False)
-        self.trunk = trunk
-        self.heads = [modules[f"heads.{n}"] for n in range(len(heads))]
+        shared = [trunk] if model.network.kind == "module" else as_functions(trunk)
+        self.chains = [[*shared, *as_functions(modules[f"heads.{n}"])] for n in range(len(heads))]
 
     @torch.inference_mode()
     def probabilities(self, inputs: Tensor, head: int) -> Tensor:
         """``[B, *input_shape]`` of the model's dtype → ``[B, outputs]``; a row adds up to 1."""
-        logits_BC = self.heads[head](self.trunk(scaled(inputs, torch.device("cpu"))))
-        probabilities_BC: Tensor = torch.softmax(logits_BC, 1)
-        return probabilities_BC
+        x = scaled(inputs, torch.device("cpu"))
+        for layer in self.chains[head]:
+            x = layer(x)
+        return torch.softmax(x, 1)
+
+
+def as_functions(module: nn.Module) -> list[Callable[[Tensor], Tensor]]:
+    """The layers of a sequence, the usual ones as the bare operations that they come down to.
+
+    Same operations, same bits; but at a batch of one, what a module and `linear` do around them
+    takes longer than they do. A ReLU works in place, on what the layer before it has made.
+    """
+    if type(module) is nn.Sequential:
+        return [layer for part in module for layer in as_functions(part)]
+    if type(module) is nn.Linear:
+        return [partial(torch.addmm, module.bias, mat2=module.weight.t())]
+    if type(module) is nn.ReLU:
+        return [torch.relu_]
+    if type(module) is nn.Flatten:
+        return [partial(torch.flatten, start_dim=1)]
+    return [module]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,9 +15,9 @@ from si_stream.learning.options import (
     ModelOptions,
     OptimiserOptions,
 )
+from tests.learning.building import Batches, Build, Given
 
-Batches = list[tuple[Tensor, Tensor]]
-SMALL = {
+SMALL: Given = {
     "input_shape": (6,),
     "outputs": 3,
     "dtype": "float32",
@@ -53,32 +52,34 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def build() -> Callable[..., Learner]:
+def build() -> Build:
     """A learner; what is not given is small, on the CPU and with the default kernel."""
 
     def build(
-        model: dict[str, Any] | None = None,
-        optimiser: dict[str, Any] | None = None,
-        consolidator: dict[str, Any] | None = None,
-        compute: dict[str, Any] | None = None,
+        model: Given | None = None,
+        optimiser: Given | None = None,
+        consolidator: Given | None = None,
+        compute: Given | None = None,
     ) -> Learner:
+        optimiser = {"learning_rate": 0.01} | (optimiser or {})
+        compute = {"device": "cpu"} | (compute or {})
         return Learner(
             ModelOptions(**SMALL | (model or {})),
-            OptimiserOptions(**{"learning_rate": 0.01} | (optimiser or {})),
+            OptimiserOptions(**optimiser),
             ConsolidatorOptions(**consolidator or {}),
-            ComputeOptions(**{"device": "cpu"} | (compute or {})),
+            ComputeOptions(**compute),
         )
 
     return build
 
 
 @pytest.fixture
-def batches() -> Callable[..., Batches]:
+def batches() -> Batches:
     """Batches of one task, the same for the same numbers: labels by a random linear map."""
 
     def batches(
         count: int, task: int = 0, shape: tuple[int, ...] = (6,), size: int = 16, outputs: int = 3
-    ) -> Batches:
+    ) -> list[tuple[Tensor, Tensor]]:
         source = torch.Generator().manual_seed(task)
         flat = torch.Size(shape).numel()
         teacher = torch.randn(flat, outputs, generator=source)

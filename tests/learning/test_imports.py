@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 from si_stream.learning.kernels import fused
+from tests.learning.building import Batches, Build
 
 HEAVY = ("torch", "numba", "pyarrow")
 COMPILERS = ("torch._inductor", "torch._dynamo", "triton", "sympy", "torchvision")
@@ -33,18 +35,21 @@ def output_of(code: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
-def test_a_learner_loads_no_compiler_and_finds_its_machine_code(build, batches):
+def test_a_learner_loads_no_compiler_and_finds_its_machine_code(
+    build: Build, batches: Batches
+) -> None:
     build().learn(*batches(1)[0], head=0)  # compiled here, where it was not before
-    assert fused._adam.signatures
+    adam: Any = fused._adam  # what Numba made of it
+    assert adam.signatures
     assert json.loads(output_of(LEARN)) == [[], 1, 0]
 
 
-def test_options_presets_and_the_package_itself_load_nothing_heavy():
+def test_options_presets_and_the_package_itself_load_nothing_heavy() -> None:
     modules = "si_stream, si_stream.learning.options, si_stream.learning.presets"
     code = f"import sys, {modules}; print([m for m in {HEAVY} if m in sys.modules])"
     assert output_of(code).strip() == "[]"
 
 
-def test_the_package_offers_the_optimizer_and_loads_it_when_asked():
+def test_the_package_offers_the_optimizer_and_loads_it_when_asked() -> None:
     code = "import si_stream; print(si_stream.SynapticIntelligenceOptimizer.__name__)"
     assert output_of(code).strip() == "SynapticIntelligenceOptimizer"

@@ -5,26 +5,31 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from si_stream.errors import SettingsError
 from si_stream.learning.frozen import FrozenNetwork, weights_of
+from si_stream.learning.learner import Learned, Learner
+from tests.learning.building import Batches, Build, Given
 
-CNN = {
+CNN: Given = {
     "input_shape": (2, 14, 14),
     "network": {"kind": "cifar-cnn", "head_initialisation": "glorot-uniform"},
 }
-OWN = {"network": {"kind": "module", "module": "own_trunks:dropping"}}
-NETWORKS = {"mlp": {}, "cifar-cnn": CNN, "module": OWN}
+OWN: Given = {"network": {"kind": "module", "module": "own_trunks:dropping"}}
+NETWORKS: dict[str, Given] = {"mlp": {}, "cifar-cnn": CNN, "module": OWN}
 
 every_network = pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS.keys())
 
 
 @pytest.fixture(autouse=True)
-def _own_trunks(tmp_path, monkeypatch):
+def _own_trunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A module `own_trunks` that a person might bring."""
     source = """
         import torch
@@ -62,27 +67,31 @@ def _own_trunks(tmp_path, monkeypatch):
     sys.modules.pop("own_trunks", None)
 
 
-def copy_of(learner):
+def copy_of(learner: Learner) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in learner.state().items()}
 
 
-def same(one, other):
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
-def learn(learner, batches, head):
+def learn(learner: Learner, batches: Iterable[tuple[Tensor, Tensor]], head: int) -> list[Learned]:
     return [learner.learn(x, y, head) for x, y in batches]
 
 
-def batches_for(batches, model, count, task=0, **more):
-    return batches(count, task, shape=model.get("input_shape", (6,)), **more)
+def batches_for(
+    batches: Batches, model: Given, count: int, task: int = 0, size: int = 16
+) -> list[tuple[Tensor, Tensor]]:
+    return batches(count, task, shape=model.get("input_shape", (6,)), size=size)
 
 
 # Heads.
 
 
 @pytest.mark.parametrize("keep", ["all", "nothing", "step-count"])
-def test_an_old_head_and_all_kept_for_it_stay_to_the_bit_while_others_train(build, batches, keep):
+def test_an_old_head_and_all_kept_for_it_stay_to_the_bit_while_others_train(
+    build: Build, batches: Batches, keep: str
+) -> None:
     learner = build(optimiser={"keep_over_boundary": keep})
     for task in range(2):
         learn(learner, batches(20, task), head=task)
@@ -100,7 +109,9 @@ def test_an_old_head_and_all_kept_for_it_stay_to_the_bit_while_others_train(buil
 
 
 @every_network
-def test_a_head_opened_late_equals_one_opened_early(build, batches, model):
+def test_a_head_opened_late_equals_one_opened_early(
+    build: Build, batches: Batches, model: Given
+) -> None:
     early, late = build(model), build(model)
     early.open_heads(3)
     for head in (0, 2):
@@ -110,7 +121,9 @@ def test_a_head_opened_late_equals_one_opened_early(build, batches, model):
     assert same(copy_of(early), copy_of(late))
 
 
-def test_the_first_weights_depend_on_the_seed_and_on_the_heads_number_alone(build, batches):
+def test_the_first_weights_depend_on_the_seed_and_on_the_heads_number_alone(
+    build: Build, batches: Batches
+) -> None:
     one, other, third = build(), build(), build({"seed": 1})
     learn(one, batches(5), head=0)
     for learner in (one, other, third):
@@ -125,7 +138,9 @@ def test_the_first_weights_depend_on_the_seed_and_on_the_heads_number_alone(buil
 
 
 @every_network
-def test_a_batch_is_tested_as_a_prediction_before_it_is_trained_on(build, batches, model):
+def test_a_batch_is_tested_as_a_prediction_before_it_is_trained_on(
+    build: Build, batches: Batches, model: Given
+) -> None:
     learner = build(model, optimiser={"learning_rate": 0.03})
     wrongs = 0
     for x, y in batches_for(batches, model, 20, size=32):
@@ -138,7 +153,7 @@ def test_a_batch_is_tested_as_a_prediction_before_it_is_trained_on(build, batche
     assert 0 < wrongs < 20 * 32
 
 
-def test_the_loss_is_the_mean_task_loss_without_the_penalty(build, batches):
+def test_the_loss_is_the_mean_task_loss_without_the_penalty(build: Build, batches: Batches) -> None:
     learner = build(consolidator={"strength": 50.0})
     for task in range(2):
         for x, y in batches(5, task):
@@ -149,7 +164,7 @@ def test_the_loss_is_the_mean_task_loss_without_the_penalty(build, batches):
 
 
 @every_network
-def test_a_prediction_changes_nothing(build, batches, model):
+def test_a_prediction_changes_nothing(build: Build, batches: Batches, model: Given) -> None:
     learner = build(model)
     data = batches_for(batches, model, 4)
     learn(learner, data, head=0)
@@ -161,7 +176,7 @@ def test_a_prediction_changes_nothing(build, batches, model):
     assert same(copy_of(learner), before)
 
 
-def test_a_wrong_input_leaves_the_learner_as_it_was(build, batches):
+def test_a_wrong_input_leaves_the_learner_as_it_was(build: Build, batches: Batches) -> None:
     learner, other = build(OWN), build(OWN)
     for one in (learner, other):
         learn(one, batches(2), head=0)
@@ -172,7 +187,9 @@ def test_a_wrong_input_leaves_the_learner_as_it_was(build, batches):
     assert same(copy_of(learner), copy_of(other))
 
 
-def test_a_batch_of_one_sample_is_learned_also_with_batch_normalisation(build, batches):
+def test_a_batch_of_one_sample_is_learned_also_with_batch_normalisation(
+    build: Build, batches: Batches
+) -> None:
     learner = build(OWN)
     losses = [learned.loss for learned in learn(learner, batches(3, size=1), head=0)]
     assert all(math.isfinite(loss) for loss in losses)
@@ -181,7 +198,9 @@ def test_a_batch_of_one_sample_is_learned_also_with_batch_normalisation(build, b
     assert learner.state()["trunk.module.1.num_batches_tracked"] == 1
 
 
-def test_right_answers_are_counted_over_any_number_of_samples(build, batches):
+def test_right_answers_are_counted_over_any_number_of_samples(
+    build: Build, batches: Batches
+) -> None:
     learner = build()
     learn(learner, batches(30), head=0)
     x, y = batches(1, size=2500)[0]
@@ -195,7 +214,9 @@ def test_right_answers_are_counted_over_any_number_of_samples(build, batches):
 
 
 @every_network
-def test_a_learner_goes_on_from_its_state_bit_for_bit(build, batches, model):
+def test_a_learner_goes_on_from_its_state_bit_for_bit(
+    build: Build, batches: Batches, model: Given
+) -> None:
     learner = build(model)
     for task in range(2):
         learn(learner, batches_for(batches, model, 4, task), head=task)
@@ -215,7 +236,9 @@ def test_a_learner_goes_on_from_its_state_bit_for_bit(build, batches, model):
 
 
 @pytest.mark.parametrize("missing", ["trunk.weights", "optimiser.steps", "random.dropout"])
-def test_a_state_that_lacks_something_is_refused_and_changes_nothing(build, batches, missing):
+def test_a_state_that_lacks_something_is_refused_and_changes_nothing(
+    build: Build, batches: Batches, missing: str
+) -> None:
     learner = build()
     learn(learner, batches(2), head=0)
     before = copy_of(learner)
@@ -227,13 +250,15 @@ def test_a_state_that_lacks_something_is_refused_and_changes_nothing(build, batc
     assert same(copy_of(learner), before)
 
 
-def test_the_state_of_another_network_is_refused(build):
+def test_the_state_of_another_network_is_refused(build: Build) -> None:
     with pytest.raises(ValueError, match=r"trunk\.weights: expected"):
         build().load_state(build({"network": {"hidden": (9, 9)}}).state())
 
 
 @every_network
-def test_a_frozen_network_answers_as_the_learner_does(build, batches, model):
+def test_a_frozen_network_answers_as_the_learner_does(
+    build: Build, batches: Batches, model: Given
+) -> None:
     learner = build(model)
     for head in range(2):
         learn(learner, batches_for(batches, model, 4, head), head)
@@ -248,7 +273,9 @@ def test_a_frozen_network_answers_as_the_learner_does(build, batches, model):
 
 
 @every_network
-def test_a_second_learner_beside_it_changes_no_bit(build, batches, model):
+def test_a_second_learner_beside_it_changes_no_bit(
+    build: Build, batches: Batches, model: Given
+) -> None:
     alone, main, shadow = build(model), build(model), build(model, consolidator={"kind": "none"})
     for task in range(2):
         data = batches_for(batches, model, 4, task)
@@ -264,7 +291,9 @@ def test_a_second_learner_beside_it_changes_no_bit(build, batches, model):
 
 
 @every_network
-def test_pytorchs_own_random_numbers_are_left_as_they_were(build, batches, model):
+def test_pytorchs_own_random_numbers_are_left_as_they_were(
+    build: Build, batches: Batches, model: Given
+) -> None:
     before = torch.get_rng_state()
     learner = build(model)
     for head in range(2):
@@ -272,7 +301,9 @@ def test_pytorchs_own_random_numbers_are_left_as_they_were(build, batches, model
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_dropout_draws_other_masks_at_each_step_and_for_each_seed(build, batches):
+def test_dropout_draws_other_masks_at_each_step_and_for_each_seed(
+    build: Build, batches: Batches
+) -> None:
     data = batches_for(batches, CNN, 1)[0]
     slow = {"learning_rate": 1e-12}
     losses = {
@@ -285,7 +316,7 @@ def test_dropout_draws_other_masks_at_each_step_and_for_each_seed(build, batches
     assert len(losses) == 2 * 3  # the same for the same seed
 
 
-def test_where_a_batch_lies_in_memory_changes_no_bit(build, batches):
+def test_where_a_batch_lies_in_memory_changes_no_bit(build: Build, batches: Batches) -> None:
     learners = [build({"input_shape": (33,)}) for _ in range(4)]
     for x, y in batches(5, shape=(33,)):
         for learner, shift in zip(learners, (0, 1, 2, 15), strict=True):
@@ -299,7 +330,7 @@ def test_where_a_batch_lies_in_memory_changes_no_bit(build, batches):
     assert all(same(states[0], state) for state in states[1:])
 
 
-def test_bytes_are_divided_by_255_and_floats_taken_as_they_are(build):
+def test_bytes_are_divided_by_255_and_floats_taken_as_they_are(build: Build) -> None:
     bytes_ = torch.tensor([[0, 51, 255, 1, 2, 3]], dtype=torch.uint8)
     y = torch.tensor([1])
     as_bytes, as_floats = build({"dtype": "uint8"}), build()
@@ -312,12 +343,14 @@ def test_bytes_are_divided_by_255_and_floats_taken_as_they_are(build):
 # A trunk of one's own.
 
 
-def test_parameters_of_an_own_trunk_that_need_no_gradient_stay_and_are_saved(build, batches):
+def test_parameters_of_an_own_trunk_that_need_no_gradient_stay_and_are_saved(
+    build: Build, batches: Batches
+) -> None:
     learner = build({"network": {"kind": "module", "module": "own_trunks:half_frozen"}})
     before = learner.state()["trunk.module.0.weight"].clone()
     learn(learner, batches(5), head=0)
     assert torch.equal(learner.state()["trunk.module.0.weight"], before)
-    assert learner.trunk.module[2].weight.detach().ne(0).any()
+    assert learner.trunk.module.get_parameter("2.weight").detach().ne(0).any()
 
     other = build({"seed": 1, "network": {"kind": "module", "module": "own_trunks:half_frozen"}})
     assert not torch.equal(other.state()["trunk.module.0.weight"], before)
@@ -326,7 +359,9 @@ def test_parameters_of_an_own_trunk_that_need_no_gradient_stay_and_are_saved(bui
 
 
 @pytest.mark.parametrize("name", ["plain", "no_parameters"])
-def test_any_trunk_that_makes_features_is_learned(build, batches, name):
+def test_any_trunk_that_makes_features_is_learned(
+    build: Build, batches: Batches, name: str
+) -> None:
     learner = build({"network": {"kind": "module", "module": f"own_trunks:{name}"}})
     losses = [float(learned.loss) for learned in learn(learner, batches(60), head=0)]
     learner.consolidate(head=0)
@@ -347,18 +382,20 @@ def test_any_trunk_that_makes_features_is_learned(build, batches, name):
         ("own_trunks:broken", "raised RuntimeError: out of cheese"),
     ],
 )
-def test_an_own_trunk_that_cannot_serve_is_refused_in_one_line(build, path, message):
+def test_an_own_trunk_that_cannot_serve_is_refused_in_one_line(
+    build: Build, path: str | None, message: str
+) -> None:
     with pytest.raises(SettingsError, match=message):
         build({"network": {"kind": "module", "module": path}})
 
 
-def test_an_input_that_is_too_small_for_the_network_is_refused(build):
+def test_an_input_that_is_too_small_for_the_network_is_refused(build: Build) -> None:
     with pytest.raises(SettingsError, match=r"does not take inputs of shape \[3, 8, 8\]"):
         build({"input_shape": (3, 8, 8), "network": {"kind": "cifar-cnn"}})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here")
-def test_a_gpu_that_is_not_there_is_refused(build):
+def test_a_gpu_that_is_not_there_is_refused(build: Build) -> None:
     with pytest.raises(SettingsError, match="sees no CUDA GPU here; set it to 'auto' or 'cpu'"):
         build(compute={"device": "cuda"})
 
@@ -366,7 +403,9 @@ def test_a_gpu_that_is_not_there_is_refused(build):
 # What an operator sees.
 
 
-def test_layers_tell_importance_and_drift_of_each_weight_tensor(build, batches):
+def test_layers_tell_importance_and_drift_of_each_weight_tensor(
+    build: Build, batches: Batches
+) -> None:
     learner = build()
     assert all(layer.importance == layer.drift == 0 for layer in learner.layers())
     learn(learner, batches(10), head=0)
@@ -378,7 +417,9 @@ def test_layers_tell_importance_and_drift_of_each_weight_tensor(build, batches):
     ]  # fmt: skip
 
 
-def test_layers_of_a_learner_that_consolidates_nothing_are_nought(build, batches):
+def test_layers_of_a_learner_that_consolidates_nothing_are_nought(
+    build: Build, batches: Batches
+) -> None:
     learner = build(consolidator={"kind": "none"})
     learn(learner, batches(3), head=0)
     assert all(layer.importance == layer.drift == 0 for layer in learner.layers())

@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from si_stream.learning.networks import build_head, build_trunk, count_features, generator
-from si_stream.learning.options import ModelOptions, NetworkOptions
+from si_stream.learning.options import Initialisation, ModelOptions, NetworkOptions
+from tests.learning.building import Given
 
 
-def test_first_weights_are_glorot_uniform_and_biases_nought():
+def test_first_weights_are_glorot_uniform_and_biases_nought() -> None:
     trunk = build_trunk(ModelOptions(input_shape=(28, 28), outputs=2))
-    layers = [layer for layer in trunk if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in trunk.children() if isinstance(layer, nn.Linear)]
     assert [tuple(layer.weight.shape) for layer in layers] == [(256, 784), (256, 256)]
     for layer in layers:
         limit = math.sqrt(6 / sum(layer.weight.shape))
@@ -27,7 +28,7 @@ def test_first_weights_are_glorot_uniform_and_biases_nought():
 
 
 @pytest.mark.parametrize(("how", "nought"), [("zero", True), ("glorot-uniform", False)])
-def test_a_heads_first_weights_are_as_asked(how, nought):
+def test_a_heads_first_weights_are_as_asked(how: Initialisation, nought: bool) -> None:
     model = ModelOptions(outputs=4, network=NetworkOptions(head_initialisation=how))
     head = build_head(model, features=8, number=3)
     assert tuple(head.weight.shape) == (4, 8)
@@ -35,19 +36,19 @@ def test_a_heads_first_weights_are_as_asked(how, nought):
     assert not head.bias.any()
 
 
-def test_without_hidden_layers_the_trunk_is_the_input():
+def test_without_hidden_layers_the_trunk_is_the_input() -> None:
     model = ModelOptions(input_shape=(2, 3), outputs=2, network=NetworkOptions(hidden=()))
     assert count_features(build_trunk(model), model) == 6
 
 
-def test_the_cifar_network_makes_512_features_of_its_images():
+def test_the_cifar_network_makes_512_features_of_its_images() -> None:
     model = ModelOptions(
         input_shape=(3, 32, 32), outputs=10, network=NetworkOptions(kind="cifar-cnn")
     )
     assert count_features(build_trunk(model), model) == 512
 
 
-def test_generators_of_other_seeds_and_purposes_differ_and_equal_ones_agree():
+def test_generators_of_other_seeds_and_purposes_differ_and_equal_ones_agree() -> None:
     def draw(*key: int) -> list[float]:
         return torch.rand(4, generator=generator(*key)).tolist()
 
@@ -57,6 +58,6 @@ def test_generators_of_other_seeds_and_purposes_differ_and_equal_ones_agree():
 
 
 @pytest.mark.parametrize("given", [{"input_shape": (0,)}, {"network": {"hidden": (-3,)}}])
-def test_a_width_below_one_is_refused(given):
+def test_a_width_below_one_is_refused(given: Given) -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         ModelOptions(**given)

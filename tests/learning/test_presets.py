@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from si_stream.learning.learner import Learner
@@ -12,6 +14,7 @@ from si_stream.learning.options import (
     OptimiserOptions,
 )
 from si_stream.learning.presets import PRESETS
+from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 from si_stream.settings import Settings
 
 # preset: weights of trunk and head, strength c, damping ξ, batch, what Adam keeps
@@ -26,7 +29,7 @@ AUTHORS = {
 
 
 @pytest.fixture
-def of_preset():
+def of_preset() -> Callable[[str], Learner]:
     def of_preset(name: str) -> Learner:
         given = PRESETS[name]
         return Learner(
@@ -40,13 +43,15 @@ def of_preset():
 
 
 @pytest.mark.parametrize("name", AUTHORS)
-def test_a_paper_preset_carries_the_authors_values(of_preset, name):
+def test_a_paper_preset_carries_the_authors_values(
+    of_preset: Callable[[str], Learner], name: str
+) -> None:
     trunk, head, strength, damping, batch, keep = AUTHORS[name]
     learner = of_preset(name)
     learner.open_heads(1)
     options = learner.optimiser.options
     assert (learner.trunk.size, learner.heads[0].size) == (trunk, head)
-    assert learner.consolidator.name == "synaptic-intelligence"
+    assert isinstance(learner.consolidator, SynapticIntelligence)
     assert (learner.consolidator.strength, learner.consolidator.damping) == (strength, damping)
     assert (learner.model.batch_size, options.keep_over_boundary) == (batch, keep)
     assert (options.kind, options.learning_rate, options.beta1, options.beta2) == (
@@ -56,12 +61,16 @@ def test_a_paper_preset_carries_the_authors_values(of_preset, name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_a_tree_of_settings_that_builds(of_preset, name):
+def test_every_preset_is_a_tree_of_settings_that_builds(
+    of_preset: Callable[[str], Learner], name: str
+) -> None:
     Settings(**PRESETS[name]).require_model()
     assert of_preset(name).trunk.size > 0
 
 
-def test_only_permuted_mnist_shares_one_head_and_starts_it_at_random(of_preset):
+def test_only_permuted_mnist_shares_one_head_and_starts_it_at_random(
+    of_preset: Callable[[str], Learner],
+) -> None:
     for name, preset in PRESETS.items():
         learner = of_preset(name)
         learner.open_heads(1)
@@ -70,6 +79,8 @@ def test_only_permuted_mnist_shares_one_head_and_starts_it_at_random(of_preset):
         assert bool(learner.heads[0]["weights"].any()) == shared
 
 
-def test_the_cifar_network_drops_a_quarter_a_quarter_and_a_half(of_preset):
+def test_the_cifar_network_drops_a_quarter_a_quarter_and_a_half(
+    of_preset: Callable[[str], Learner],
+) -> None:
     dropouts = [m.p for m in of_preset("split-cifar").trunk.module.modules() if hasattr(m, "p")]
     assert dropouts == [0.25, 0.25, 0.5]

@@ -7,8 +7,10 @@ consolidation 75–83 %. The seed is fixed, but other CPUs round otherwise: the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -48,10 +50,10 @@ class Task(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def tasks(mnist_root) -> list[Task]:
+def tasks(mnist_root: Path) -> list[Task]:
     data = load_mnist(mnist_root)
 
-    def digits(images, labels, task: int) -> tuple[Tensor, Tensor]:
+    def digits(images: np.ndarray, labels: np.ndarray, task: int) -> tuple[Tensor, Tensor]:
         chosen = labels // 2 == task
         return torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen] % 2)
 
@@ -65,7 +67,7 @@ def tasks(mnist_root) -> list[Task]:
 
 
 @pytest.fixture
-def average_accuracy(tasks) -> Callable[..., float]:
+def average_accuracy(tasks: list[Task]) -> Callable[..., float]:
     """On the test set of all five tasks, after having learned them one after another."""
 
     def average_accuracy(strength: float = 1.0, stale: bool = False) -> float:
@@ -80,7 +82,7 @@ def average_accuracy(tasks) -> Callable[..., float]:
         source = torch.Generator().manual_seed(0)
         for head, task in enumerate(tasks):
             order = torch.randperm(len(task.labels), generator=source)
-            for chosen in order.split(learner.model.batch_size):
+            for chosen in torch.split(order, learner.model.batch_size):
                 learner.learn(task.inputs[chosen], task.labels[chosen], head)
             learner.consolidate(head)
         shares = [
@@ -92,13 +94,17 @@ def average_accuracy(tasks) -> Callable[..., float]:
     return average_accuracy
 
 
-def test_synaptic_intelligence_remembers_all_five_tasks(average_accuracy):
+def test_synaptic_intelligence_remembers_all_five_tasks(
+    average_accuracy: Callable[..., float],
+) -> None:
     assert average_accuracy() >= AT_LEAST
 
 
-def test_without_the_penalty_they_are_forgotten(average_accuracy):
+def test_without_the_penalty_they_are_forgotten(average_accuracy: Callable[..., float]) -> None:
     assert average_accuracy(strength=0.0) < AT_LEAST - 0.05
 
 
-def test_with_stale_reference_weights_they_are_forgotten(average_accuracy):
+def test_with_stale_reference_weights_they_are_forgotten(
+    average_accuracy: Callable[..., float],
+) -> None:
     assert average_accuracy(stale=True) < AT_LEAST - 0.03

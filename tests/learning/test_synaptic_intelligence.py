@@ -18,6 +18,7 @@ from torch.nn import functional
 from si_stream.learning.learner import Learner
 from si_stream.learning.options import OptimiserOptions
 from si_stream.learning.parameters import IMPORTANCE, PATH_INTEGRAL, REFERENCE, WEIGHTS
+from tests.learning.building import Batches, Build, Given
 
 C, XI = 5.0, 1e-3  # strong, so that the pull-back makes some ω negative
 HEADS = (0, 1, 0)  # of the three tasks: the third comes back to the first's head
@@ -104,7 +105,7 @@ class Reference:
         if o.epsilon_placement == "after-correction":  # torch.optim.Adam, Kingma & Ba's Alg. 1
             m_hat, v_hat = m / (1 - o.beta1**self.t), v / (1 - o.beta2**self.t)
             return -o.learning_rate * m_hat / (torch.sqrt(v_hat) + o.epsilon)
-        rate = o.learning_rate * (1 - o.beta2**self.t) ** 0.5 / (1 - o.beta1**self.t)
+        rate: float = o.learning_rate * (1 - o.beta2**self.t) ** 0.5 / (1 - o.beta1**self.t)
         return -rate * m / (torch.sqrt(v) + o.epsilon)  # Keras
 
 
@@ -124,7 +125,7 @@ Compare = Callable[..., dict[str, float]]
 
 
 @pytest.fixture
-def compare(build, batches) -> Compare:
+def compare(build: Build, batches: Batches) -> Compare:
     def compare(
         optimiser: dict[str, Any],
         kernel: str = "numba",
@@ -179,7 +180,9 @@ SGD = {"kind": "sgd", "learning_rate": 0.005}
 
 @pytest.mark.parametrize("kernel", ["numba", "plain"])
 @pytest.mark.parametrize("optimiser", [*ADAM.values(), SGD], ids=[*ADAM, "sgd"])
-def test_learner_and_autograd_reference_agree_over_three_tasks(compare, optimiser, kernel):
+def test_learner_and_autograd_reference_agree_over_three_tasks(
+    compare: Compare, optimiser: Given, kernel: str
+) -> None:
     assert max(compare(optimiser, kernel).values()) < 1e-9
 
 
@@ -190,11 +193,11 @@ WRONG |= {f"sgd-{mutation}": (SGD, mutation) for mutation in MUTATIONS if "relu"
 
 
 @pytest.mark.parametrize(("optimiser", "mutation"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_account_does_not_agree(compare, optimiser, mutation):
+def test_a_wrong_account_does_not_agree(compare: Compare, optimiser: Given, mutation: str) -> None:
     assert max(compare(optimiser, mutation=mutation).values()) > 1e-6
 
 
 @pytest.mark.parametrize("expected", [*ADAM.values()][1:], ids=[*ADAM][1:])
-def test_another_setting_of_adam_does_not_agree(compare, expected):
+def test_another_setting_of_adam_does_not_agree(compare: Compare, expected: Given) -> None:
     """So each of the cases above says something of its own."""
     assert max(compare(ADAM_KEEPING_ALL, expected=expected).values()) > 1e-6

@@ -51,7 +51,9 @@ class Points(nn.Module):
 class Descent:
     """Gradient descent from one or several starts ``[S, n]`` at once."""
 
-    def __init__(self, start: Tensor, kernel: str, consolidator: Consolidator | None = None):
+    def __init__(
+        self, start: Tensor, kernel: str, consolidator: Consolidator | None = None
+    ) -> None:
         self.points = Points(start)
         self.group = ParameterGroup(self.points)
         self.kernel = choose_kernel(kernel, "cpu", threads=1)
@@ -61,7 +63,7 @@ class Descent:
     def run(self, loss: Quadratic, rate: float = RATE) -> Descent:
         optimiser = build_optimiser(OptimiserOptions(kind="sgd", learning_rate=rate))
         for _ in range(round(TIME / rate)):
-            loss(self.points.theta).backward()
+            torch.autograd.backward(loss(self.points.theta))
             optimiser.begin_step()
             with torch.no_grad():
                 optimiser.update(self.group, self.consolidator, self.kernel)
@@ -75,10 +77,11 @@ class Descent:
 
 def rotation(n: int, seed: int) -> Tensor:
     source = torch.Generator().manual_seed(seed)
-    return torch.linalg.qr(torch.randn(n, n, generator=source))[0]
+    q: Tensor = torch.linalg.qr(torch.randn(n, n, generator=source))[0]
+    return q
 
 
-def test_the_path_integrals_add_up_to_the_drop_of_the_loss(kernel):
+def test_the_path_integrals_add_up_to_the_drop_of_the_loss(kernel: str) -> None:
     turn = rotation(4, 0)
     loss = Quadratic(turn @ torch.diag(torch.tensor([0.5, 1.0, 1.5, 2.0])) @ turn.T, torch.ones(4))
     start = torch.tensor([[2.0, -1.0, 0.5, 3.0]])
@@ -91,7 +94,7 @@ def test_the_path_integrals_add_up_to_the_drop_of_the_loss(kernel):
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.05)  # → the drop as the rate → 0
 
 
-def test_a_diagonal_hessian_gives_half_of_it_as_importance(kernel):
+def test_a_diagonal_hessian_gives_half_of_it_as_importance(kernel: str) -> None:
     diagonal = torch.tensor([0.5, 1.0, 2.0])
     loss = Quadratic(torch.diag(diagonal), torch.tensor([1.0, -2.0, 0.5]))
     descent = Descent(torch.tensor([[3.0, 1.0, 0.4]]), kernel).run(loss)
@@ -99,7 +102,7 @@ def test_a_diagonal_hessian_gives_half_of_it_as_importance(kernel):
     torch.testing.assert_close(descent.of(IMPORTANCE)[0], diagonal / 2, rtol=TOLERANCE, atol=0)
 
 
-def test_averaged_over_random_starts_the_path_integral_is_half_the_hessian(kernel):
+def test_averaged_over_random_starts_the_path_integral_is_half_the_hessian(kernel: str) -> None:
     """Eq. 12: ⟨Q⟩ = ½σ²H, a ratio of means; the mean of the ratios does not converge."""
     turn, sigma = rotation(3, 1), 1.5
     hessian = turn @ torch.diag(torch.tensor([0.5, 1.0, 2.0])) @ turn.T
@@ -112,7 +115,9 @@ def test_averaged_over_random_starts_the_path_integral_is_half_the_hessian(kerne
     torch.testing.assert_close(mean_q / sigma**2, hessian.diag() / 2, rtol=TOLERANCE, atol=0)
 
 
-def test_a_hessian_of_rank_one_gives_eq_14_and_half_its_eigenvalue_for_every_weight(kernel):
+def test_a_hessian_of_rank_one_gives_eq_14_and_half_its_eigenvalue_for_every_weight(
+    kernel: str,
+) -> None:
     eigenvalue, u = 2.0, torch.tensor([0.6, -0.64, 0.48])
     loss = Quadratic(eigenvalue * torch.outer(u, u), torch.zeros(3))
     start = torch.tensor([[1.0, 2.0, 4.0]])
@@ -126,7 +131,9 @@ def test_a_hessian_of_rank_one_gives_eq_14_and_half_its_eigenvalue_for_every_wei
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5, 2.0])
-def test_two_diagonal_quadratics_end_at_their_joint_minimum_at_strength_one(kernel, strength):
+def test_two_diagonal_quadratics_end_at_their_joint_minimum_at_strength_one(
+    kernel: str, strength: float
+) -> None:
     """Eq. 4 and Fig. 2: c = 1 weighs the old task's loss as the new one's, c another so."""
     first = Quadratic(torch.diag(torch.tensor([2.0, 0.5])), torch.tensor([1.0, -1.0]))
     second = Quadratic(torch.diag(torch.tensor([0.5, 1.0])), torch.tensor([-1.0, 2.0]))
@@ -137,7 +144,8 @@ def test_two_diagonal_quadratics_end_at_their_joint_minimum_at_strength_one(kern
 
     def minimum(weight: float) -> Tensor:
         old, new = weight * first.hessian, second.hessian
-        return torch.linalg.solve(old + new, old @ first.minimum + new @ second.minimum)
+        theta: Tensor = torch.linalg.solve(old + new, old @ first.minimum + new @ second.minimum)
+        return theta
 
     torch.testing.assert_close(descent.of(WEIGHTS)[0], minimum(strength), rtol=0, atol=0.01)
     assert (minimum(1.0) - minimum(0.5)).abs().max() > 0.1

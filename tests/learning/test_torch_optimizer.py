@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Literal
+
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from si_stream import SynapticIntelligenceOptimizer
 from si_stream.errors import SettingsError
+from tests.learning.building import Batches, Build
+
+Kind = Literal["adam", "sgd"]
+Keep = Literal["all", "nothing", "step-count"]
 
 
-def network(seed: int = 0) -> nn.Module:
+class Network(nn.Module):
+    def __init__(self, trunk: nn.Module, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = nn.ModuleList(heads)
+
+    def loss(self, x: Tensor, y: Tensor, head: int) -> Tensor:
+        return functional.cross_entropy(self.heads[head](self.trunk(x)), y)
+
+
+def network(seed: int = 0) -> Network:
     torch.manual_seed(seed)
-    heads = nn.ModuleList([nn.Linear(7, 3), nn.Linear(7, 3)])
-    return nn.ModuleDict({"trunk": nn.Sequential(nn.Linear(6, 7), nn.ReLU()), "heads": heads})
+    return Network(nn.Sequential(nn.Linear(6, 7), nn.ReLU()), [nn.Linear(7, 3), nn.Linear(7, 3)])
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, batches, head: int = 0) -> None:
+def train(
+    model: Network,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    head: int = 0,
+) -> None:
     for x, y in batches:
         optimizer.zero_grad()
-        functional.cross_entropy(model["heads"][head](model["trunk"](x)), y).backward()
+        torch.autograd.backward(model.loss(x, y, head))
         optimizer.step()
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 @pytest.mark.parametrize("keep", ["all", "nothing", "step-count"])
-def test_one_s_own_loop_learns_the_learners_bits(build, batches, kind, keep):
+def test_one_s_own_loop_learns_the_learners_bits(
+    build: Build, batches: Batches, kind: Kind, keep: Keep
+) -> None:
     learner = build(
         optimiser={"kind": kind, "keep_over_boundary": keep}, consolidator={"strength": 2.0}
     )
     twin = build()
     twin.open_heads(1)
-    model = nn.ModuleDict(
-        {"trunk": twin.trunk.module, "heads": nn.ModuleList([twin.heads[0].module])}
-    )
+    model = Network(twin.trunk.module, [twin.heads[0].module])
     optimizer = SynapticIntelligenceOptimizer(
         model, learning_rate=0.01, strength=2.0, kind=kind, keep_over_boundary=keep
     )
@@ -43,7 +64,10 @@ def test_one_s_own_loop_learns_the_learners_bits(build, batches, kind, keep):
         for x, y in batches(10, task):
             learner.learn(x, y, head=0)
         train(model, optimizer, batches(10, task))
-        assert torch.equal(model["trunk"][1].weight, learner.trunk.module[1].weight)
+        one, other = (
+            trunk.get_parameter("1.weight") for trunk in (model.trunk, learner.trunk.module)
+        )
+        assert torch.equal(one, other)
         assert optimizer.surrogate_loss() == pytest.approx(learner.surrogate_loss(0))
         learner.consolidate(head=0)
         optimizer.consolidate()
@@ -51,7 +75,7 @@ def test_one_s_own_loop_learns_the_learners_bits(build, batches, kind, keep):
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
-def test_it_goes_on_from_its_state_dict_bit_for_bit(batches, kind):
+def test_it_goes_on_from_its_state_dict_bit_for_bit(batches: Batches, kind: Kind) -> None:
     model = network()
     optimizer = SynapticIntelligenceOptimizer(model, learning_rate=0.01, strength=3.0, kind=kind)
     train(model, optimizer, batches(10, 0))
@@ -86,7 +110,9 @@ def test_it_goes_on_from_its_state_dict_bit_for_bit(batches, kind):
     ],
     ids=["adam", "another-model"],
 )
-def test_the_state_of_another_optimizer_is_refused_and_the_old_one_stays(batches, other):
+def test_the_state_of_another_optimizer_is_refused_and_the_old_one_stays(
+    batches: Batches, other: Callable[[], torch.optim.Optimizer]
+) -> None:
     model, twin = network(), network()
     optimizers = [SynapticIntelligenceOptimizer(one) for one in (model, twin)]
     for one, optimizer in zip((model, twin), optimizers, strict=True):
@@ -95,21 +121,21 @@ def test_the_state_of_another_optimizer_is_refused_and_the_old_one_stays(batches
         optimizers[0].load_state_dict(other().state_dict())
     for one, optimizer in zip((model, twin), optimizers, strict=True):
         train(one, optimizer, batches(3))
-    assert torch.equal(model["trunk"][0].weight, twin["trunk"][0].weight)
+    assert torch.equal(*(one.get_parameter("trunk.0.weight") for one in (model, twin)))
 
 
-def test_the_head_of_an_old_task_does_not_move(batches):
+def test_the_head_of_an_old_task_does_not_move(batches: Batches) -> None:
     model = network()
     optimizer = SynapticIntelligenceOptimizer(model, keep_over_boundary="all")
     train(model, optimizer, batches(10, 0), head=0)
     optimizer.consolidate()
-    before = [parameter.detach().clone() for parameter in model["heads"][0].parameters()]
+    before = [parameter.detach().clone() for parameter in model.heads[0].parameters()]
     train(model, optimizer, batches(10, 1), head=1)
-    pairs = zip(before, model["heads"][0].parameters(), strict=True)
+    pairs = zip(before, model.heads[0].parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_scheduler_sets_the_rate_of_each_step(batches):
+def test_a_scheduler_sets_the_rate_of_each_step(batches: Batches) -> None:
     model, other = network(), network()
     optimizer = SynapticIntelligenceOptimizer(model, learning_rate=0.1, kind="sgd")
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.0)
@@ -119,25 +145,25 @@ def test_a_scheduler_sets_the_rate_of_each_step(batches):
         train(model, optimizer, data)
         scheduler.step()
     train(other, reference, data)
-    torch.testing.assert_close(model["trunk"][0].weight, other["trunk"][0].weight)
+    torch.testing.assert_close(*(one.get_parameter("trunk.0.weight") for one in (model, other)))
 
 
-def test_a_closure_is_evaluated_with_gradients(batches):
+def test_a_closure_is_evaluated_with_gradients(batches: Batches) -> None:
     model = network()
     optimizer = SynapticIntelligenceOptimizer(model)
     ((x, y),) = batches(1)
 
-    def closure():
+    def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model["heads"][0](model["trunk"](x)), y)
-        loss.backward()
+        loss = model.loss(x, y, head=0)
+        torch.autograd.backward(loss)
         return loss
 
     losses = [optimizer.step(closure).item() for _ in range(20)]
     assert losses[-1] < losses[0]
 
 
-def test_a_model_that_moved_away_from_the_buffer_is_noticed(batches):
+def test_a_model_that_moved_away_from_the_buffer_is_noticed(batches: Batches) -> None:
     model = network()
     optimizer = SynapticIntelligenceOptimizer(model)
     model.double().float()
@@ -145,7 +171,7 @@ def test_a_model_that_moved_away_from_the_buffer_is_noticed(batches):
         train(model, optimizer, batches(1))
 
 
-def test_what_cannot_be_used_is_refused():
+def test_what_cannot_be_used_is_refused() -> None:
     optimizer = SynapticIntelligenceOptimizer(network())
     with pytest.raises(NotImplementedError, match="let the model hold every head"):
         optimizer.add_param_group({"params": nn.Linear(2, 2).parameters()})

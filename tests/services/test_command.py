@@ -56,7 +56,7 @@ def test_the_flags_of_each_command_are_these() -> None:
     common = "--config --set --directory"
     learning = f"{common} --preset --broker --stream --shadow --device --accept-changes"
     expected = {
-        "demo": f"{common} --device --port --keep-running",
+        "demo": f"{common} --device --port --scenario --epochs --seed --keep-running",
         "serve": f"{learning} --host --port",
         "learner": f"{learning} --exit-at-end",
         "predictor": f"{common} --host --port",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ def write_cifar100(root: Path, **changed: np.ndarray) -> None:
     """200 images as 100 classes of 2: red as the image's number, green 1, blue 2."""
     images = np.zeros((200, 32, 32, 3), np.uint8) + np.array([0, 1, 2], np.uint8)
     images[..., 0] = np.arange(200)[:, None, None]
-    arrays = {"images": images, "labels": np.arange(200) % 100} | changed
+    arrays: dict[str, Any] = {"images": images, "labels": np.arange(200) % 100} | changed
     (root / "cifar-100").mkdir(exist_ok=True)
     for part in ("train", "test"):
         np.savez(root / "cifar-100" / f"{part}.npz", **arrays)

@@ -27,7 +27,8 @@ def taken(samples: SampleSet) -> tuple[np.ndarray, np.ndarray]:
 
 def numbers(images: np.ndarray) -> list[int]:
     flat = images.reshape(len(images), -1).astype(int)
-    return (flat[:, 0] * 256 + flat[:, 1]).tolist()
+    values: list[int] = (flat[:, 0] * 256 + flat[:, 1]).tolist()
+    return values
 
 
 def test_tasks_partition_the_samples_of_their_classes(tiny_dataset: Dataset) -> None:

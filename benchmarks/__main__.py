@@ -1,0 +1,77 @@
+"""`python -m benchmarks`: runs them, prints a table and writes `benchmarks/latest.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.rounds import Effort, Figure
+
+LATEST = Path(__file__).with_name("latest.json")
+
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Run this one; may be repeated.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Pairs of rounds of each; by default its own number.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A round that is too short to say anything.")
+    ] = False,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the figures go.")] = LATEST,
+) -> None:
+    """Set the speed of SI Stream beside its baselines; about eight minutes on two cores."""
+    unknown = sorted(set(only or ()) - BENCHMARKS.keys())
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    torch.set_num_threads(1)
+    effort = Effort(1 if quick and rounds is None else rounds, quick)
+    figures = {name: _run(name, effort) for name in BENCHMARKS if name in (only or BENCHMARKS)}
+    entries = {name: found._asdict() for name, found in figures.items()}
+    output.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    Console().print(_table(figures))
+    print(f"written to {output}")
+
+
+def _run(name: str, effort: Effort) -> Figure:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(name, total=None)
+
+        def tick(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        return BENCHMARKS[name].run(effort._replace(tick=tick))
+
+
+def _table(figures: dict[str, Figure]) -> Table:
+    table = Table("benchmark", "value", "spread", "aim", "baseline")
+    for name, (value, unit, baseline, spread) in figures.items():
+        benchmark = BENCHMARKS[name]
+        style = "green" if benchmark.reaches(value) else "red"
+        table.add_row(
+            name,
+            f"[{style}]{value:.3g}[/] {unit}",
+            f"{spread:.2g}",
+            f"{benchmark.bound} {benchmark.aim:g}",
+            f"{baseline:.3g} {benchmark.baseline}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    app()

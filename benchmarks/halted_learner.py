@@ -1,0 +1,93 @@
+"""A learner process that trains when it is told to, and then does not run out of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.processes import Process, events, running_service
+from si_stream.brokers import open_broker
+from si_stream.brokers.interface import Broker, Envelope
+from si_stream.learning.options import ComputeOptions, ModelOptions, NetworkOptions
+from si_stream.messages.kinds import Samples
+from si_stream.settings import LearnerOptions, PredictorOptions, Settings
+from simulators.options import ReplayOptions
+from simulators.replay import envelopes, messages
+from simulators.scenarios import Scenario
+
+STREAM = "samples"
+SAMPLES_PER_MESSAGE = 128
+SPARE_MESSAGES = 100  # the journal tells every 50 steps where the learner is
+
+
+class HaltedLearner:
+    """Args:
+    process: a learner, halted.
+    supply: messages for it, to be sent over and over.
+    """
+
+    def __init__(
+        self, process: Process, settings: Settings, broker: Broker, supply: list[Envelope]
+    ) -> None:
+        self.settings = settings
+        self._process = process
+        self._broker = broker
+        self._supply = supply
+        self._wanted = 1000
+
+    def train_during(self, work: Callable[[], float]) -> float:
+        """What the work returns; it is done once more if the learner ran out of samples in it."""
+        while True:
+            self._stock_up()
+            before = self._taken()
+            self._process.go_on()
+            try:
+                result = work()
+            finally:
+                self._process.pause()
+            self._wanted = max(self._wanted, 2 * (self._taken() - before))
+            if self._sent() - self._taken() > SPARE_MESSAGES:
+                return result
+
+    def _stock_up(self) -> None:
+        taken = self._taken()
+        self._broker.prune(STREAM, 0, taken)
+        while self._sent() - taken < self._wanted:
+            self._broker.append(STREAM, 0, self._supply)
+
+    def _sent(self) -> int:
+        return self._broker.watermarks(STREAM, 0).high
+
+    def _taken(self) -> int:
+        """Messages that the learner has done with, as it last said."""
+        progress = events(self.settings.directory, "Progress")
+        return int(progress[-1]["samples"]) // SAMPLES_PER_MESSAGE if progress else 0
+
+
+@contextmanager
+def halted_learner(scenario: Scenario) -> Iterator[HaltedLearner]:
+    """A new model's, with a first snapshot published; 784-256-256-10, and out of others' way."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(
+            directory=Path(folder),
+            model=ModelOptions(
+                input_shape=scenario.schema.input_shape,
+                outputs=scenario.schema.outputs,
+                network=NetworkOptions(hidden=(256, 256)),
+            ),
+            compute=ComputeOptions(device="cpu"),
+            learner=LearnerOptions(niceness=19, metrics_port=0),
+            predictor=PredictorOptions(port=0),
+        )
+        options = ReplayOptions(samples_per_message=SAMPLES_PER_MESSAGE, holdout=False)
+        replayed = zip(messages(scenario, options), envelopes(scenario, options), strict=True)
+        supply = [envelope for message, envelope in replayed if isinstance(message, Samples)]
+        with open_broker(settings.stream.broker) as broker:
+            broker.create_stream(STREAM)
+            broker.append(STREAM, 0, supply)
+            with running_service("learner", settings) as process:
+                process.wait_for(lambda: events(settings.directory, "SnapshotPublished") or None)
+                process.pause()
+                yield HaltedLearner(process, settings, broker, supply)

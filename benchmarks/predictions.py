@@ -1,0 +1,89 @@
+"""Benchmarks of the predictor as a process: one row as a binary body, 784-256-256-10."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import numpy as np
+
+from benchmarks.halted_learner import halted_learner
+from benchmarks.images import make_images, whole_images
+from benchmarks.load import closed_loop, open_loop, post
+from benchmarks.processes import Process, running, running_service
+from benchmarks.rounds import Effort, Figure, alternate, ratio
+from simulators.scenarios import Scenario
+
+REQUESTS_PER_SECOND = 200
+SETTLING_SECONDS = 0.5
+
+
+def prediction_p99_ratio(effort: Effort) -> Figure:
+    """The 99th percentile of seconds to an answer while a learner trains, over that without.
+
+    200 requests a second come at fixed times and are timed from when they were due. The learner is
+    a process of one thread and `learner.niceness=19` that learns as fast as it can from an embedded
+    stream; every 5 seconds it publishes a snapshot, which the predictor takes up. In the other
+    rounds it is halted. The baseline is in seconds.
+    """
+    scenario = whole_images(make_images(effort.amount(60_000), 10))
+    with (
+        halted_learner(scenario) as learner,
+        running_service("predictor", learner.settings) as predictor,
+    ):
+        port, request, count = _ready(predictor), _request(scenario), effort.amount(1600)
+
+        def p99() -> float:
+            time.sleep(SETTLING_SECONDS)
+            seconds = open_loop(port, request, REQUESTS_PER_SECOND, count)
+            return float(np.percentile(seconds, 99))
+
+        return ratio(alternate(effort, 5, partial(learner.train_during, p99), p99))
+
+
+def prediction_cpu_ratio(effort: Effort) -> Figure:
+    """CPU seconds of the predictor for an answer, over those of a FastAPI route that reads the same
+    body and answers with a few bytes, under the same settings of uvicorn.
+
+    One client asks, one request after the other. The baseline is in seconds a request.
+    """
+    scenario = whole_images(make_images(1000, 10))
+    with (
+        halted_learner(scenario) as learner,
+        running_service("predictor", learner.settings) as predictor,
+        running(["-m", "benchmarks.trivial_server"]) as trivial,
+    ):
+        request, count = _request(scenario), effort.amount(4000)
+
+        def cpu_seconds(server: Process, port: int) -> float:
+            before = server.cpu_seconds
+            closed_loop(port, request, count)
+            return (server.cpu_seconds - before) / count
+
+        ours = partial(cpu_seconds, predictor, _ready(predictor))
+        baseline = partial(cpu_seconds, trivial, trivial.port())
+        return ratio(alternate(effort, 10, ours, baseline))
+
+
+def _request(scenario: Scenario) -> bytes:
+    task = scenario.tasks[0]
+    inputs, _ = task.test.take(np.array([0]))
+    return post(f"/predict?task={quote(task.name, safe='')}", inputs.tobytes())
+
+
+def _ready(predictor: Process) -> int:
+    """The port of a predictor, once it has loaded a snapshot."""
+    port = predictor.port()
+
+    def is_ready() -> bool | None:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/healthz/ready"):
+                return True
+        except HTTPError:
+            return None
+
+    predictor.wait_for(is_ready)
+    return port

@@ -1,0 +1,192 @@
+"""Benchmarks of the learner service on a stream: the whole loop, with the process around it.
+
+Telemetry, journal, checkpoints, snapshots and holdout evaluation are on, at their defaults, and
+there is no shadow. One thread learns, with the settings of split MNIST. Waits for a disk belong to
+it, so the clock is taken.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import count
+from multiprocessing.synchronize import Event as ProcessEvent
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from time import perf_counter
+
+import numpy as np
+import torch
+from prometheus_client import CollectorRegistry
+from torch import Tensor
+
+from benchmarks.images import make_images, split_images
+from benchmarks.plain_loop import PlainLoop
+from benchmarks.rounds import Effort, Figure, alternate, ratio
+from services.learner import LearnerHost
+from si_stream.brokers import open_broker
+from si_stream.brokers.interface import Broker
+from si_stream.learning.options import ComputeOptions
+from si_stream.learning.presets import PRESETS
+from si_stream.loop import learn_stream
+from si_stream.messages.kinds import Samples
+from si_stream.settings import Settings
+from si_stream.state import State
+from simulators.options import ReplayOptions
+from simulators.replay import messages, replay
+from simulators.scenarios import Scenario
+
+STREAM = "samples"
+
+Replay = tuple[Scenario, ReplayOptions]
+
+
+class Service:
+    """A new model's learner service, put together within this process as `services.learner` does.
+
+    Args:
+        directory: of the model.
+    """
+
+    def __init__(self, broker: Broker, directory: Path) -> None:
+        preset = PRESETS["split-mnist"]
+        settings = Settings(directory=directory, compute=ComputeOptions(device="cpu"), **preset)
+        self.broker = broker
+        self.state = State(settings, broker.stream_id(STREAM))
+        self.host = LearnerHost(settings, broker, CollectorRegistry(), Event())
+        self.host.resume(self.state)
+
+    def learn_to_the_end(self) -> None:
+        """Take the stream up where it was left, until the next end message."""
+        position = self.state.ledger.position
+        offsets = {partition: place.offset for partition, place in position.items()}
+        with self.broker.reader(STREAM, offsets) as reader:
+            learn_stream(reader, self.state, self.host, until_end=True)
+
+    def close(self) -> None:
+        self.host.close()
+
+
+def learner_step_ratio(effort: Effort) -> Figure:
+    """The service over a plain PyTorch loop with fused Adam on the same batches.
+
+    A round is one task as in the paper, of 10 epochs, from records in memory. Decoding them is in
+    it, and so is the task's end: consolidation, evaluation, checkpoint and snapshot. The plain
+    loop has its batches ready. The baseline is in seconds a step.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory()))
+        broker = stack.enter_context(_new_broker("memory:"))
+        service = stack.enter_context(closing(Service(broker, directory)))
+        model = service.state.settings.model
+        plain = PlainLoop(model)
+        for_service, for_plain = _tasks(effort), _tasks(effort)
+
+        def ours() -> float:
+            broker.prune(STREAM, 0, broker.watermarks(STREAM, 0).high)
+            replay(*next(for_service), partial(broker.append, STREAM, 0))
+            before = service.state.ledger.steps
+            started = perf_counter()
+            service.learn_to_the_end()
+            return (perf_counter() - started) / (service.state.ledger.steps - before)
+
+        def theirs() -> float:
+            batches = _batches(next(for_plain), model.batch_size)
+            started = perf_counter()
+            for inputs, labels in batches:
+                plain.step(inputs, labels)
+            return (perf_counter() - started) / len(batches)
+
+        return ratio(alternate(effort, 10, ours, theirs))
+
+
+def embedded_stream_ratio(effort: Effort) -> Figure:
+    """Samples a second through the embedded broker over in memory.
+
+    The simulator has filled both before. The baseline is in samples a second.
+    """
+    with TemporaryDirectory() as directory:
+        url = f"embedded:{directory}/broker.sqlite"
+        with _new_broker(url) as embedded, _new_broker("memory:") as memory:
+            for broker in (embedded, memory):
+                _fill(broker, effort)
+            rates = [partial(_samples_per_second, broker) for broker in (embedded, memory)]
+            return ratio(alternate(effort, 12, *rates))
+
+
+def embedded_stream_ratio_while_writing(effort: Effort) -> Figure:
+    """Samples a second through the embedded broker while another process writes them, over in
+    memory.
+
+    That process is the simulator, as fast as it can. The baseline is in samples a second.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with _new_broker("memory:") as memory:
+        _fill(memory, effort)
+
+        def ours() -> float:
+            with TemporaryDirectory() as directory:
+                url = f"embedded:{directory}/broker.sqlite"
+                ready, go = spawn.Event(), spawn.Event()
+                writer = spawn.Process(target=fill_when_told, args=(url, effort.quick, ready, go))
+                with _new_broker(url) as embedded:
+                    writer.start()
+                    ready.wait()
+                    go.set()
+                    rate = _samples_per_second(embedded)
+                    writer.join()
+                    return rate
+
+        return ratio(alternate(effort, 8, ours, partial(_samples_per_second, memory)))
+
+
+def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent) -> None:
+    task = _one_task(Effort(quick=quick))
+    ready.set()
+    go.wait()
+    with open_broker(url) as broker:
+        replay(*task, partial(broker.append, STREAM, 0))
+
+
+def _new_broker(url: str) -> Broker:
+    broker = open_broker(url)
+    broker.create_stream(STREAM)
+    return broker
+
+
+def _samples_per_second(broker: Broker) -> float:
+    """Of a new service that learns the whole stream."""
+    with TemporaryDirectory() as directory, closing(Service(broker, Path(directory))) as service:
+        started = perf_counter()
+        service.learn_to_the_end()
+        return service.state.ledger.samples / (perf_counter() - started)
+
+
+def _fill(broker: Broker, effort: Effort) -> None:
+    replay(*_one_task(effort), partial(broker.append, STREAM, 0))
+
+
+def _one_task(effort: Effort) -> Replay:
+    """60,000 samples and an end."""
+    scenario, options = next(_tasks(effort))
+    return scenario, options.model_copy(update={"epochs_per_task": effort.amount(5)})
+
+
+def _tasks(effort: Effort) -> Iterator[Replay]:
+    """Split MNIST's tasks in the paper's 10 epochs, over and over, each with an end of its own."""
+    whole = split_images(make_images(effort.amount(60_000), effort.amount(10_000)))
+    for number in count():
+        task = whole.tasks[number % len(whole.tasks)]
+        options = ReplayOptions(epochs_per_task=10, seed=number)
+        yield Scenario(whole.name, (task,)), options
+
+
+def _batches(task: Replay, size: int) -> list[tuple[Tensor, Tensor]]:
+    """What the service makes of a replay's training samples: uint8 inputs and labels."""
+    samples = [m for m in messages(*task) if isinstance(m, Samples) and m.role == "train"]
+    inputs = torch.from_numpy(np.concatenate([part.inputs for part in samples]))
+    labels = torch.from_numpy(np.concatenate([part.labels for part in samples]))
+    return list(zip(torch.split(inputs, size), torch.split(labels, size), strict=True))

@@ -1,0 +1,36 @@
+"""The address that the predictor listens on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from si_stream.errors import SettingsError
+
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections.
+
+    Raises:
+        SettingsError: the port is in use, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"port {port} of {host} is in use; stop what listens there, or take another one "
+                "with --port (0 takes any free one)"
+            ) from None
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {error.strerror}; "
+            "choose an address of this machine with --host and a port with --port"
+        ) from None
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

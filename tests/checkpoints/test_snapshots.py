@@ -1,0 +1,126 @@
+"""Snapshots: whole under their final name, and the newest whole one is served."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from services.learner import make_snapshot
+from si_stream.checkpoints import files
+from si_stream.checkpoints.snapshots import Snapshot, SnapshotStore, Version, decode, encode, read
+from si_stream.errors import CheckpointError, CorruptCheckpoint
+from si_stream.learning.frozen import FrozenNetwork
+from tests.checkpoints.test_files import no_file_above
+from tests.checkpoints.test_store import DAMAGES, state_after
+
+
+def snapshot_of(count: int, epoch: int = 1) -> Snapshot:
+    return make_snapshot(state_after(count), epoch, written_seconds=2.5)
+
+
+def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
+    snapshot = snapshot_of(20)
+    again = read(SnapshotStore(tmp_path).publish(snapshot, keep=3))
+    assert again.manifest == snapshot.manifest
+    assert again.weights.keys() == snapshot.weights.keys()
+    assert all(torch.equal(again.weights[n], snapshot.weights[n]) for n in snapshot.weights)
+
+
+def test_a_snapshot_says_what_it_can_answer_and_how_well() -> None:
+    manifest = snapshot_of(20, epoch=4).manifest
+    assert manifest.version == Version(4, 4)
+    assert (manifest.samples, manifest.position, manifest.active_task) == (25, {0: (5, 0)}, None)
+    assert [(t.name, t.head, t.samples, t.holdout_samples) for t in manifest.tasks] == [
+        ("a", 0, 20, 3),
+        ("b", 1, 5, 0),
+    ]
+    assert manifest.tasks[0].holdout_accuracy is not None
+    assert manifest.tasks[1].holdout_accuracy is None
+    assert [*manifest.tracks] == ["main", "shadow"]
+
+
+def test_a_snapshot_predicts_as_the_learner_does() -> None:
+    state = state_after(20)
+    manifest, weights = decode(encode(make_snapshot(state, 1, 0.0)), "here")
+    inputs = torch.arange(40, dtype=torch.uint8).reshape(10, 4)
+    logits = state.main.learner.predict(inputs, head=1)
+    probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs, head=1)
+    assert torch.equal(probabilities, logits.softmax(1))
+
+
+def test_a_snapshot_holds_no_more_than_predicting_needs() -> None:
+    assert sorted(snapshot_of(20).weights) == [
+        "heads.0.weights",
+        "heads.1.weights",
+        "trunk.weights",
+    ]
+
+
+def test_versions_are_compared_by_epoch_then_step() -> None:
+    assert Version(2, 10) > Version(1, 500)
+    assert Version(2, 10) > Version(2, 9)
+    assert str(Version(2, 10)) == "2.10"
+
+
+def test_the_newest_is_the_last_of_the_highest_epoch(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path)
+    assert store.newest() is None
+    assert store.newest_path() is None
+    store.publish(snapshot_of(20, epoch=2), keep=3)
+    last = store.publish(snapshot_of(40, epoch=2), keep=3)
+    store.publish(snapshot_of(80, epoch=1), keep=3)
+    assert store.newest_path() == last
+    newest = store.newest()
+    assert newest is not None
+    assert newest.manifest.version == Version(2, 6)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path)
+    paths = [store.publish(snapshot_of(20), keep=2) for _ in range(5)]
+    assert sorted(paths[0].parent.iterdir()) == paths[-2:]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_snapshot_is_refused_and_the_one_before_is_taken(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SnapshotStore(tmp_path)
+    store.publish(snapshot_of(20), keep=3)
+    path = store.publish(snapshot_of(40), keep=3)
+    DAMAGES[damage](path)
+    with caplog.at_level(logging.WARNING):
+        newest = store.newest()
+    assert newest is not None
+    assert newest.manifest.samples == 25
+    assert len(caplog.messages) == (0 if damage == "gone" else 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x" * 100, (2**60).to_bytes(8, "little"), b"\2\0\0\0\0\0\0\0{}", b"\2" + b"\0" * 99],
+)
+def test_what_is_no_snapshot_is_refused_in_one_line(data: bytes, tmp_path: Path) -> None:
+    path = files.commit_file(tmp_path, files.name(1, files.sha256(data), ".safetensors"), data)
+    with pytest.raises(CorruptCheckpoint, match="is not a snapshot that can be read") as raised:
+        read(path)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(CorruptCheckpoint, match="it is no snapshot"):
+        read(tmp_path / "other.safetensors")
+
+
+def test_a_full_disk_is_said_in_one_line_and_the_one_before_stays(tmp_path: Path) -> None:
+    store, snapshot = SnapshotStore(tmp_path), snapshot_of(20)
+    path = store.publish(snapshot, keep=3)
+    with no_file_above(100), pytest.raises(CheckpointError, match="File too large; make room"):
+        store.publish(snapshot, keep=3)
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_directory_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"cannot write into .*: Not a directory"):
+        SnapshotStore(tmp_path / "file").publish(snapshot_of(20), keep=3)

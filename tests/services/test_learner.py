@@ -1,0 +1,241 @@
+"""The learner's host: what it resumes, refuses, saves and tells, around the loop in one process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.learner import LearnerHost
+from si_stream.brokers.interface import Broker, Envelope, Position
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.errors import CheckpointError, IdentityMismatch
+from si_stream.loop import learn_stream
+from si_stream.messages.kinds import Boundary, End, Message
+from si_stream.settings import Settings
+from si_stream.state import State
+from tests.streams import STREAM, contents, learn, memory_broker, samples, settings
+
+MESSAGES: list[Message | Envelope] = [
+    samples(3, 900, task="a", role="holdout"),
+    samples(20, task="a"),
+    Boundary("1"),
+    samples(5, 300, task="b"),
+    End("2"),
+]
+
+
+@contextmanager
+def hosted(broker: Broker, chosen: Settings) -> Iterator[tuple[LearnerHost, State]]:
+    """A host that has resumed, and its state."""
+    state = State(chosen, broker.stream_id(STREAM))
+    with closing(LearnerHost(chosen, broker, CollectorRegistry(), Event())) as host:
+        host.resume(state)
+        yield host, state
+
+
+def run(broker: Broker, chosen: Settings) -> State:
+    """Learn what there is to the end, as the process does."""
+    with hosted(broker, chosen) as (host, state):
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with broker.reader(STREAM, offsets) as reader:
+            learn_stream(reader, state, host, until_end=True)
+        host.checkpoint(state)
+        host.publish(state)
+    return state
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return memory_broker(MESSAGES)
+
+
+def test_the_service_learns_what_the_bare_loop_learns(broker: Broker, tmp_path: Path) -> None:
+    chosen = settings(tmp_path, learner={"shadow": "none"})
+    assert contents(run(broker, chosen)) == contents(learn(broker, chosen)[0])
+
+
+def test_it_goes_on_from_the_newest_checkpoint(broker: Broker, tmp_path: Path) -> None:
+    before = contents(run(broker, settings(tmp_path)))
+    with hosted(broker, settings(tmp_path)) as (host, state):
+        assert contents(state) == before
+        assert host.epoch == 2
+        newest = host.snapshots.newest()
+    assert newest is not None
+    assert newest.manifest.version == (2, 4)
+
+
+def test_it_goes_on_from_the_one_before_where_the_newest_is_damaged(
+    broker: Broker, tmp_path: Path
+) -> None:
+    whole = contents(run(broker, settings(tmp_path)))
+    newest = max((tmp_path / "epochs/000001/checkpoints").iterdir())
+    (newest / "state.safetensors").write_bytes(b"")
+    with hosted(broker, settings(tmp_path)) as (host, state):
+        assert 0 < state.ledger.steps < 4
+        assert host.telemetry.refused._value.get() == 1
+    assert contents(run(broker, settings(tmp_path))) == whole
+
+
+@pytest.mark.parametrize(
+    ("groups", "difference"),
+    [
+        ({"model": {"batch_size": 9}}, "model.batch_size: 9, not 8"),
+        ({"consolidator": {"kind": "none"}}, "consolidator: 'none', not 'synaptic-intelligence'"),
+        ({"learner": {"shadow": "none"}}, "shadow: 'none', not 'off'"),
+    ],
+)
+@pytest.mark.parametrize("accepted", [False, True])
+def test_another_model_is_refused_with_the_difference_and_nothing_is_written(
+    groups: dict[str, Any], difference: str, accepted: bool, broker: Broker, tmp_path: Path
+) -> None:
+    run(broker, settings(tmp_path))
+    learner = groups.get("learner", {}) | {"accept_changes": accepted}
+    chosen = settings(tmp_path, **groups | {"learner": learner})
+    with pytest.raises(IdentityMismatch) as raised, hosted(broker, chosen):
+        pass
+    assert f"is of another model ({difference}); start with its settings" in str(raised.value)
+    assert not (tmp_path / "epochs/000002").exists()
+
+
+def test_another_stream_is_refused(broker: Broker, tmp_path: Path) -> None:
+    run(broker, settings(tmp_path))
+    other = memory_broker(MESSAGES)
+    with pytest.raises(IdentityMismatch, match="stream_id: "), hosted(other, settings(tmp_path)):
+        pass
+
+
+CHANGED: dict[str, Any] = {
+    "optimiser": {"learning_rate": 0.5},
+    "consolidator": {"strength": 2, "damping": 0.1},
+}
+CHANGES = [
+    "optimiser.learning_rate: 0.5, not 0.001",
+    "consolidator.strength: 2.0, not 1.0",
+    "consolidator.damping: 0.1, not 0.001",
+]
+
+
+def test_other_learning_settings_are_refused_with_the_difference(
+    broker: Broker, tmp_path: Path
+) -> None:
+    run(broker, settings(tmp_path))
+    with pytest.raises(IdentityMismatch) as raised, hosted(broker, settings(tmp_path, **CHANGED)):
+        pass
+    assert f"({'; '.join(CHANGES)}); start with them, or change them on purpose" in str(
+        raised.value
+    )
+
+
+def test_other_learning_settings_are_accepted_on_purpose_and_recorded_with_the_position(
+    broker: Broker, tmp_path: Path
+) -> None:
+    run(broker, settings(tmp_path))
+    accepting = settings(tmp_path, **CHANGED, learner={"accept_changes": True})
+    state = run(broker, accepting)
+    assert state.ledger.changes == [{"position": {0: (5, 0)}, "changes": CHANGES}]
+    assert state.main.learner.consolidator.strength == 2
+    again = run(broker, settings(tmp_path, **CHANGED))
+    assert len(again.ledger.changes) == 1
+    assert again.ledger.changes[0]["changes"] == CHANGES
+
+
+def test_another_arithmetic_is_warned_of_by_name(
+    broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(broker, settings(tmp_path))
+    with hosted(broker, settings(tmp_path, compute={"device": "cpu", "kernel": "plain"})):
+        pass
+    [line] = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert line.startswith("the checkpoint was learned with kernel numba, this is plain: ")
+
+
+def test_a_network_that_is_no_longer_what_it_was_is_said_in_one_line(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_trunk.py").write_text(
+        "import os, torch\n"
+        "def build():\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(4, int(os.environ['UNITS'])))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("UNITS", "5")
+    own = {"kind": "module", "module": "own_trunk:build"}
+    chosen = settings(tmp_path, model={"network": own})
+    run(broker, chosen)
+    monkeypatch.setenv("UNITS", "6")
+    with pytest.raises(IdentityMismatch, match="does not fit this network") as raised:
+        run(broker, chosen)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_learner_that_was_taken_over_is_told(broker: Broker, tmp_path: Path) -> None:
+    with hosted(broker, settings(tmp_path)) as (first, state):
+        run(broker, settings(tmp_path))
+        with (
+            broker.reader(STREAM, {}) as reader,
+            pytest.raises(CheckpointError, match="taken over"),
+        ):
+            learn_stream(reader, state, first, until_end=True)
+    assert CheckpointStore(tmp_path).newest() is not None
+
+
+def files_in(directory: Path) -> set[Path]:
+    return {path for path in (directory / "epochs").rglob("*") if path.is_file()}
+
+
+def test_an_idle_stream_writes_nothing_and_what_is_saved_counts_as_fresh(
+    broker: Broker, tmp_path: Path
+) -> None:
+    often = {"interval_seconds": 1e-9}
+    with hosted(broker, settings(tmp_path, checkpoints=often, snapshots=often)) as (host, state):
+        with broker.reader(STREAM, {}) as reader:
+            learn_stream(reader, state, host, until_end=True)
+        host.between_batches(state)
+        before = files_in(tmp_path)
+        host.telemetry._last.clear()
+        for _ in range(5):
+            time.sleep(0.001)
+            host.between_batches(state)
+        host.checkpoint(state)
+        host.publish(state)
+        assert files_in(tmp_path) == before
+        assert host.telemetry._last.keys() == {"checkpoint_age_seconds", "snapshot_age_seconds"}
+
+
+def test_the_clock_decides_when_it_is_saved_and_no_bit_of_what(
+    broker: Broker, tmp_path: Path
+) -> None:
+    often = {"interval_seconds": 1e-9}
+    busy = run(broker, settings(tmp_path / "busy", checkpoints=often, snapshots=often))
+    calm = run(broker, settings(tmp_path / "calm"))
+    assert contents(busy) == contents(calm)
+
+
+def test_a_flood_of_bad_rows_is_one_line_of_the_log_and_all_in_the_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = memory_broker([samples(500, task="a", bad=range(1, 500)), End("1")])
+    run(bad, settings(tmp_path))
+    lines = [one for one in caplog.messages if one.startswith("rejected label_out_of_range")]
+    assert 1 <= len(lines) < 10
+    assert (tmp_path / "events.jsonl").read_text().count('"Rejected"') == 499
+
+
+def test_the_lag_is_what_the_stream_holds_beyond_the_position(
+    broker: Broker, tmp_path: Path
+) -> None:
+    with hosted(broker, settings(tmp_path)) as (host, state):
+        host.between_batches(state)
+        assert host.telemetry.lag.labels(0)._value.get() == 5
+        state.ledger.position[0] = Position(3, 2)
+        host._due.clear()
+        host.between_batches(state)
+        assert host.telemetry.lag.labels(0)._value.get() == 2

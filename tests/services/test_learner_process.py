@@ -1,0 +1,224 @@
+"""The learner as a process: stopped, killed, refused and started again, it loses and doubles
+nothing. Its weights are compared with those of the bare loop, which was never stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.exit_codes import exit_code
+from services.processes import Child
+from si_stream.brokers.embedded import EmbeddedBroker
+from si_stream.brokers.interface import Envelope
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.errors import IdentityMismatch, SettingsError
+from si_stream.messages.kinds import Boundary, End, Message
+from si_stream.settings import Settings
+from tests.streams import STREAM, contents, enveloped, learn, loaded, samples, settings
+
+LIMIT_SECONDS = 120
+STOP_SECONDS = 5
+
+Stream = list[Message | Envelope]
+
+# A long message takes a while, so that a signal comes in the middle of one.
+BUSY: Stream = [
+    samples(50, 90_000, task="a", role="holdout", bad=(3,)),
+    samples(3000, task="a", bad=range(0, 3000, 7)),
+    Envelope({}, b"not JSON"),
+    samples(60_000, 3000, task="a", bad=range(5, 60_000, 1000)),
+]
+PENDING: Stream = [
+    samples(5, 63_000, task="a", bad=(2,)),
+    samples(20, 90_100, task="a", role="holdout", bad=(0,)),
+    Envelope({}, b"nor this"),
+    samples(1, 63_005, task="other"),
+]
+REST: Stream = [
+    samples(2, 63_006, task="a", bad=(1,)),
+    Boundary("1"),
+    samples(20, 90_200, role="holdout"),
+    samples(30, 63_008),
+    End("2"),
+]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    (tmp_path / "model").mkdir()
+    with EmbeddedBroker(tmp_path / "model/broker.sqlite") as broker:
+        broker.create_stream(STREAM)
+        yield broker
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Settings:
+    return settings(
+        tmp_path / "model",
+        learner={"shadow": "none"},
+        stream={"broker": f"embedded:{tmp_path}/model/broker.sqlite"},
+        holdout={"evaluation_interval_steps": 500},
+    )
+
+
+@pytest.fixture
+def started() -> Iterator[list[Child]]:
+    """Children that end with the test, however that ends."""
+    children: list[Child] = []
+    yield children
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def metrics(child: Child) -> dict[str, float]:
+    assert child.address is not None
+    with urllib.request.urlopen(child.address, timeout=LIMIT_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(n) for name, n in (li.rsplit(" ", 1) for li in lines if li[0] != "#")}
+
+
+def wait_until(child: Child, metric: str, reaches: float) -> None:
+    """Raises nothing by the clock: the test's own time limit ends a wait that is in vain."""
+    while child.address is None:
+        assert child.code is None, list(child.last_lines)
+    while metrics(child).get(metric, 0.0) < reaches:
+        assert child.code is None, list(child.last_lines)
+
+
+def stop(child: Child) -> None:
+    child.ask_to_stop()
+    child._process.wait(STOP_SECONDS * 4)  # a few seconds, on a machine that has other work too
+    assert child.wait() == 0, list(child.last_lines)
+
+
+def send(broker: EmbeddedBroker, messages: Stream) -> None:
+    broker.append(STREAM, 0, enveloped(messages))
+
+
+def finished(child: Child, chosen: Settings) -> dict[str, str]:
+    assert child.wait() == 0, list(child.last_lines)
+    return saved(chosen)
+
+
+def saved(chosen: Settings) -> dict[str, str]:
+    store = CheckpointStore(chosen.directory)
+    path = next(store._newest_first())
+    return contents(loaded(store, path, chosen))
+
+
+def position(chosen: Settings) -> tuple[int, int]:
+    checkpoint = CheckpointStore(chosen.directory).newest()
+    assert checkpoint is not None
+    return checkpoint.manifest.ledger.position[0]
+
+
+def with_exit(chosen: Settings) -> Settings:
+    learner = chosen.learner.model_copy(update={"exit_at_end": True})
+    return chosen.model_copy(update={"learner": learner})
+
+
+def test_stopped_by_sigterm_wherever_it_is_and_resumed_it_learns_the_same_bits(
+    broker: EmbeddedBroker, chosen: Settings, started: list[Child]
+) -> None:
+    send(broker, BUSY)
+    for step in (100, 2000):  # inside a message
+        started.append(child := Child("learner", settings=chosen))
+        wait_until(child, "si_stream_step", reaches=step)
+        stop(child)
+    assert position(chosen)[0] == 3
+    send(broker, PENDING)  # samples wait for the rest of their batch while it idles
+    started.append(child := Child("learner", settings=chosen))
+    wait_until(child, 'si_stream_rejected_total{reason="wrong_task"}', reaches=1)
+    stop(child)
+    assert position(chosen) < (5, 0)
+    send(broker, REST)
+    started.append(child := Child("learner", settings=with_exit(chosen)))
+    resumed = finished(child, chosen)
+    whole, _ = learn(broker, chosen)
+    assert resumed == contents(whole)
+
+
+def test_killed_wherever_it_is_and_started_again_it_learns_the_same_bits(
+    broker: EmbeddedBroker, chosen: Settings, started: list[Child]
+) -> None:
+    send(broker, [*BUSY, *PENDING, *REST])
+    often = chosen.checkpoints.model_copy(update={"interval_seconds": 0.05})
+    frequent = with_exit(chosen).model_copy(update={"checkpoints": often})
+    for step in (50, 1000):
+        started.append(child := Child("learner", settings=frequent))
+        wait_until(child, "si_stream_step", reaches=step)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+    started.append(child := Child("learner", settings=frequent))
+    resumed = finished(child, chosen)
+    whole, _ = learn(broker, chosen)
+    assert resumed == contents(whole)
+
+
+def refusal(chosen: Settings) -> tuple[int, str]:
+    """How a learner that cannot start ends, and its only line but for those of its log."""
+    child = Child("learner", settings=chosen)
+    code = child.wait()
+    lines = [line for line in child.last_lines if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert len(lines) == 1, lines
+    return code, lines[0]
+
+
+def test_a_port_in_use_is_one_clear_line(broker: EmbeddedBroker, chosen: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        learner = chosen.learner.model_copy(update={"metrics_port": port})
+        code, line = refusal(chosen.model_copy(update={"learner": learner}))
+    assert code == exit_code(SettingsError())
+    assert line.startswith(f"si-stream: cannot serve metrics at 127.0.0.1:{port}: Address already")
+    assert not (chosen.directory / "epochs").exists()
+
+
+def test_another_network_than_the_checkpoints_is_one_clear_line(
+    broker: EmbeddedBroker, chosen: Settings
+) -> None:
+    send(broker, REST)
+    assert Child("learner", settings=with_exit(chosen)).wait() == 0
+    model = chosen.model.model_copy(update={"outputs": 4})
+    code, line = refusal(chosen.model_copy(update={"model": model}))
+    assert code == exit_code(IdentityMismatch())
+    assert "is of another model (model.outputs: 4, not 3); start with its settings" in line
+
+
+LOADED = """
+import json, sys
+from services.command import main
+code = main(sys.argv[1:])
+heavy = ("torchvision", "torch._inductor", "torch._dynamo", "triton", "sklearn", "matplotlib")
+print(json.dumps([code, [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_a_learner_loads_neither_torchvision_nor_a_compiler(
+    broker: EmbeddedBroker, chosen: Settings
+) -> None:
+    send(broker, REST)
+    arguments = ["learner", "--exit-at-end", "--directory", str(chosen.directory)]
+    for setting in ("model.input_shape=4", "model.outputs=3", "compute.device=cpu"):
+        arguments += ["--set", setting]
+    arguments += ["--set", "learner.metrics_port=0"]
+    output = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOADED, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+    ).stdout
+    assert json.loads(output) == [0, []]
