@@ -40,6 +40,7 @@ from si_stream.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 LAG_SECONDS = 1.0
 REJECTED_SECONDS = 1.0
+HEARING_SECONDS = 0.2
 
 
 class LearnerHost(Host):
@@ -61,6 +62,7 @@ class LearnerHost(Host):
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
         self.epoch = 0
+        self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
         self._done: dict[str, object] = {}
 
@@ -87,8 +89,10 @@ class LearnerHost(Host):
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
 
     def emit(self, event: events.Event) -> None:
-        self.telemetry.hear(event)
-        self.journal.hear(event)
+        """Take note of it; of those that come with every batch, many at a time, as that is quicker."""
+        self._unheard.append(event)
+        if not isinstance(event, events.BatchLearned | events.Received):
+            self._hear()
         if isinstance(event, events.Rejected) and self._is_due(event.reason):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
@@ -97,6 +101,8 @@ class LearnerHost(Host):
         return self.stop.is_set()
 
     def between_batches(self, state: State) -> None:
+        if self._is_due("hearing"):
+            self._hear()
         if self._is_due("checkpoint"):
             self.checkpoint(state)
         if self._is_due("snapshot"):
@@ -171,6 +177,13 @@ class LearnerHost(Host):
             ledger = state.ledger
             ledger.changes.append({"position": dict(ledger.position), "changes": changed})
             logger.info("changed on purpose: %s", "; ".join(changed))
+
+    def _hear(self) -> None:
+        for event in self._unheard:
+            self.telemetry.hear(event)
+            self.journal.hear(event)
+        self._unheard.clear()
+        self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, state: State) -> None:
         stream = self.settings.stream.name

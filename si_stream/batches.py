@@ -95,7 +95,9 @@ class Batches:
                 yield self._emptied()
 
     def _emptied(self) -> Batch:
-        filled = slice(self._filled)
-        batch = Batch(self._task, self._inputs[filled], self._labels[filled], self._then)
+        inputs, labels = self._inputs, self._labels
+        if self._filled < self._size:
+            inputs, labels = inputs[: self._filled], labels[: self._filled]
+        batch = Batch(self._task, inputs, labels, self._then)
         self._filled = 0
         return batch

@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from si_stream import events
 from si_stream.batches import Admitted, TaskEnd
 from si_stream.boundaries.tasks import Task
@@ -25,11 +22,11 @@ from si_stream.state import State
 
 
 class SortedRows(NamedTuple):
-    """A message's rows: rejected, each with its fault, or ``[n]`` held out, or ``[n]`` to train."""
+    """A message's rows, each in one of three: rejected with its fault, held out, or to train."""
 
     rejected: list[RejectedRow]
-    held: npt.NDArray[np.bool_]
-    train: npt.NDArray[np.bool_]
+    held: Sequence[int]
+    train: Sequence[int]
 
 
 class Opened(NamedTuple):
@@ -103,24 +100,26 @@ class Intake:
 
     def _sorted(self, samples: Samples) -> SortedRows:
         rejected = rejected_rows(samples, self.state.schema)
-        good = np.ones(len(samples), bool)
-        good[[row for row, _ in rejected]] = False
+        bad = {row for row, _ in rejected}
+        rows = range(len(samples))
+        good = [row for row in rows if row not in bad] if bad else rows
         if samples.role == "holdout":
-            return SortedRows(rejected, held=good, train=good & False)
+            return SortedRows(rejected, held=good, train=())
         diverted = self.state.holdouts.diverts(samples.inputs)
         if diverted is None:
-            return SortedRows(rejected, held=good & False, train=good)
-        return SortedRows(rejected, held=good & diverted, train=good & ~diverted)
+            return SortedRows(rejected, held=(), train=good)
+        held = [row for row in good if diverted[row]]
+        return SortedRows(rejected, held, [row for row in good if not diverted[row]])
 
     def _begins_another_task(self, samples: Samples, rows: SortedRows) -> bool:
         """Raises MessageError where its task cannot be learned, or be held out for, now."""
         tasks, limits = self.state.ledger.tasks, self.state.settings.boundaries
         held_out = self.state.holdouts.sets
-        if rows.held.any() and (name := tasks.name_of(samples.task)) not in held_out:
+        if rows.held and (name := tasks.name_of(samples.task)) not in held_out:
             tasks.require_room(name, len(held_out), limits)
         if samples.role == "holdout":
             return False
-        return tasks.check(samples.task, limits) and bool(rows.train.any())
+        return tasks.check(samples.task, limits) and len(rows.train) > 0
 
     def _samples(
         self, record: Record, samples: Samples, rows: SortedRows, fresh: bool
@@ -129,24 +128,23 @@ class Intake:
         if fresh:
             for row, error in rows.rejected:
                 self._reject(record, row, error)
-            self._hold_out(samples, rows.held)
+            if rows.held:
+                name = self.state.ledger.tasks.name_of(samples.task)
+                held = list(rows.held)
+                self.state.holdouts.add(name, samples.inputs[held], samples.labels[held])
             for role, chosen in (("train", rows.train), ("holdout", rows.held)):
-                if count := int(chosen.sum()):
-                    self.emit(events.Received(role, count, record.timestamp_seconds))
-        if not rows.train.any():
+                if chosen:
+                    self.emit(events.Received(role, len(chosen), record.timestamp_seconds))
+        if not rows.train:
             return None
         task = self._open(samples)
         resumed = self.state.ledger.position.get(record.partition, Position())
-        done = resumed.row if resumed.offset == record.offset else 0
-        if done == 0 and rows.train.all():
-            return Admitted(task, samples.inputs, samples.labels, range(len(samples)))
-        left = done + np.flatnonzero(rows.train[done:])
-        return Admitted(task, samples.inputs[left], samples.labels[left], left.tolist())
-
-    def _hold_out(self, samples: Samples, held: npt.NDArray[np.bool_]) -> None:
-        if held.any():
-            task = self.state.ledger.tasks.name_of(samples.task)
-            self.state.holdouts.add(task, samples.inputs[held], samples.labels[held])
+        left = rows.train
+        if resumed.row and resumed.offset == record.offset:
+            left = [row for row in left if row >= resumed.row]
+        if len(left) == len(samples):
+            return Admitted(task, samples.inputs, samples.labels, left)
+        return Admitted(task, samples.inputs[left], samples.labels[left], left)
 
     def _open(self, samples: Samples) -> Task:
         ledger, model = self.state.ledger, self.state.settings.model

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from functools import singledispatchmethod
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -95,6 +94,19 @@ class Telemetry:
         age("snapshot_age_seconds", "Since a snapshot held all that was learned.")
         age("position_age_seconds", "Since the latest message taken in was appended.")
 
+        self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
+            events.BatchLearned: self._batch_learned,
+            events.Received: self._received,
+            events.Rejected: self._rejected,
+            events.TaskOpened: self._task_opened,
+            events.Progress: self._progress,
+            events.Evaluated: self._evaluated,
+            events.Consolidated: self._consolidated,
+            events.LayerMeasured: self._layer_measured,
+            events.CheckpointWritten: self._checkpoint_written,
+            events.SnapshotPublished: self._snapshot_published,
+        }
+
     def is_current(self, what: Literal["checkpoint", "snapshot"]) -> None:
         """It has been written, or holds already all that was learned."""
         self._last[f"{what}_age_seconds"] = time.time()
@@ -121,33 +133,29 @@ class Telemetry:
                 matrix.backward_transfer(),
             )
 
-    @singledispatchmethod
     def hear(self, event: events.Event) -> None:
         """Take note of an event of the loop."""
+        if handler := self._handlers.get(type(event)):
+            handler(event)
 
-    @hear.register
-    def _(self, event: events.BatchLearned) -> None:
+    def _batch_learned(self, event: events.BatchLearned) -> None:
         self.samples.labels(event.task).inc(event.samples)
         self.batches.inc()
         self.step.set(event.step)
         self.step_seconds.observe(event.seconds)
 
-    @hear.register
-    def _(self, event: events.Received) -> None:
+    def _received(self, event: events.Received) -> None:
         self.received.labels(event.role).inc(event.samples)
         self._last["position_age_seconds"] = event.timestamp_seconds
 
-    @hear.register
-    def _(self, event: events.Rejected) -> None:
+    def _rejected(self, event: events.Rejected) -> None:
         self.rejected.labels(event.reason).inc()
 
-    @hear.register
-    def _(self, event: events.TaskOpened) -> None:
+    def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)
         self.active.info({"task": event.task})
 
-    @hear.register
-    def _(self, event: events.Progress) -> None:
+    def _progress(self, event: events.Progress) -> None:
         key = (event.track, event.task)
         tested, loss = self._tested.get(key, (0, 0.0))
         if event.tested > tested:
@@ -156,32 +164,27 @@ class Telemetry:
         self.surrogate.labels(event.track).set(event.surrogate_loss)
         self._show_prequential(event.track, event.task, event.wrong, event.tested)
 
-    @hear.register
-    def _(self, event: events.Evaluated) -> None:
+    def _evaluated(self, event: events.Evaluated) -> None:
         self._show_holdout(
             event.track, event.task, event.accuracy, event.holdout_samples, event.forgetting
         )
 
-    @hear.register
-    def _(self, event: events.Consolidated) -> None:
+    def _consolidated(self, event: events.Consolidated) -> None:
         if event.track == "main":
             self.consolidations.inc()
         self._sum_up(
             event.track, event.average_accuracy, event.mean_forgetting, event.backward_transfer
         )
 
-    @hear.register
-    def _(self, event: events.LayerMeasured) -> None:
+    def _layer_measured(self, event: events.LayerMeasured) -> None:
         self.importance.labels(event.track, event.layer).set(event.importance)
         self.drift.labels(event.track, event.layer).set(event.drift)
 
-    @hear.register
-    def _(self, event: events.CheckpointWritten) -> None:
+    def _checkpoint_written(self, event: events.CheckpointWritten) -> None:
         self.checkpoint_seconds.set(event.seconds)
         self.checkpoint_bytes.set(event.bytes)
 
-    @hear.register
-    def _(self, event: events.SnapshotPublished) -> None:
+    def _snapshot_published(self, event: events.SnapshotPublished) -> None:
         self.epoch.set(event.epoch)
         self.snapshot_step.set(event.step)
 

@@ -1,7 +1,7 @@
 """A track: a learner and what is measured of it. The main one has a shadow where that is asked for.
 
-Invariant: the tallies are running totals added up sample batch by sample batch, so how often they
-are read changes no bit of them.
+Invariant: the tallies are running totals added up batch by batch, so how often they are read changes
+no bit of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from si_stream.boundaries.tasks import Task
 from si_stream.evaluation.holdout import Accuracy, Holdouts
 from si_stream.evaluation.measures import Live, Measures
 from si_stream.evaluation.prequential import Tested
-from si_stream.learning.learner import Learner
+from si_stream.learning.learner import Learned, Learner
 
 MAIN, SHADOW = "main", "shadow"
 
@@ -25,23 +25,26 @@ class Track:
         self.measures = Measures(consolidator=learner.consolidator.name)
         self._task: str | None = None
         self._tested = Tested()
-        self._wrong = torch.zeros((), dtype=torch.int64, device=learner.device)
-        self._loss = torch.zeros((), dtype=torch.float64, device=learner.device)
+        self._unread: list[Learned] = []
 
     def learn(self, batch: Batch) -> None:
         """Test and train; nothing is read back from the device."""
         if batch.task.name != self._task:
             self._turn_to(batch.task.name)
         learned = self.learner.learn(batch.inputs, batch.labels, batch.task.head)
-        self._tested.samples += batch.size
-        self._wrong += learned.wrong_B.sum()
-        self._loss += learned.loss * batch.size
+        self._unread.append(learned)
 
     def read_tally(self) -> Tested:
-        """The active task's prequential totals, brought up to date."""
-        if self._task is not None:
-            self._tested.wrong = int(self._wrong)
-            self._tested.loss = float(self._loss)
+        """The active task's prequential totals, brought up to date; now and then, lest the unread
+        pile up."""
+        if self._unread:
+            losses = torch.stack([learned.loss for learned in self._unread]).tolist()
+            wrong = torch.cat([learned.wrong_B for learned in self._unread])
+            for loss, learned in zip(losses, self._unread, strict=True):
+                self._tested.loss += loss * len(learned.wrong_B)
+            self._tested.wrong += int(wrong.sum())
+            self._tested.samples += len(wrong)
+            self._unread.clear()
         return self._tested
 
     def consolidate(self, task: Task) -> None:
@@ -59,10 +62,10 @@ class Track:
     def resume(self, measures: Measures) -> None:
         """Take over the measures of a checkpoint; the learner loads its own state."""
         self.measures = measures
+        self._unread.clear()
         self._task = None
 
     def _turn_to(self, task: str) -> None:
+        self.read_tally()
         self._tested = self.measures.prequential.tasks.setdefault(task, Tested())
-        self._wrong.fill_(self._tested.wrong)
-        self._loss.fill_(self._tested.loss)
         self._task = task

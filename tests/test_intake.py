@@ -217,7 +217,8 @@ def test_a_boundary_is_not_remembered_before_it_is_acted_on() -> None:
     """Else a stop in between, while the batch that it cuts short is trained, would lose it."""
     desk = Desk()
     record = Record(0, 0, 0.0, *astuple(enveloped([Boundary("1")])[0]))
-    assert [*desk.intake.take(record)] == [*desk.intake.take(record)] == [TaskEnd(Position(1), "1")]
+    [opened] = desk.intake.open([record])
+    assert [*desk.intake.take(opened)] == [*desk.intake.take(opened)] == [TaskEnd(Position(1), "1")]
 
 
 def astuple(envelope: Envelope) -> tuple[Any, bytes]:

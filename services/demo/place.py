@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,8 @@ def demo_directory(wanted: Path | None) -> Iterator[Place]:
     finally:
         if place.temporary:
             shutil.rmtree(place.model, ignore_errors=True)
+            with suppress(OSError):  # it holds the picture, if the demo came so far
+                place.path.rmdir()
 
 
 def on_free_ports(settings: Settings) -> Settings:

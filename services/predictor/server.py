@@ -15,6 +15,7 @@ from types import FrameType
 import torch
 import uvicorn
 
+from services.logs import log_to_stderr
 from services.predictor.address import url_of
 from services.predictor.app import create_app
 from services.predictor.front import Front
@@ -27,9 +28,7 @@ DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """See `services.predictor.run`."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr()
     options = settings.predictor
     torch.set_num_threads(options.threads)
     app = create_app(options, settings.directory)

@@ -23,6 +23,8 @@ SMALL: Given = {
     "dtype": "float32",
     "network": {"hidden": (8, 7), "head_initialisation": "glorot-uniform"},
 }
+FAST: Given = {"learning_rate": 0.01}
+ON_CPU: Given = {"device": "cpu"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +63,11 @@ def build() -> Build:
         consolidator: Given | None = None,
         compute: Given | None = None,
     ) -> Learner:
-        optimiser = {"learning_rate": 0.01} | (optimiser or {})
-        compute = {"device": "cpu"} | (compute or {})
         return Learner(
             ModelOptions(**SMALL | (model or {})),
-            OptimiserOptions(**optimiser),
+            OptimiserOptions(**FAST | (optimiser or {})),
             ConsolidatorOptions(**consolidator or {}),
-            ComputeOptions(**compute),
+            ComputeOptions(**ON_CPU | (compute or {})),
         )
 
     return build

@@ -52,6 +52,7 @@ def test_a_paper_preset_carries_the_authors_values(
     options = learner.optimiser.options
     assert (learner.trunk.size, learner.heads[0].size) == (trunk, head)
     assert isinstance(learner.consolidator, SynapticIntelligence)
+    assert learner.consolidator.name == "synaptic-intelligence"
     assert (learner.consolidator.strength, learner.consolidator.damping) == (strength, damping)
     assert (learner.model.batch_size, options.keep_over_boundary) == (batch, keep)
     assert (options.kind, options.learning_rate, options.beta1, options.beta2) == (

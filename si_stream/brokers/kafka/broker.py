@@ -118,15 +118,16 @@ class KafkaBroker(Broker):
             batch_bytes = min(BATCH_BYTES, limit or BATCH_BYTES)
             return self._producer.append(stream, partition, records, batch_bytes)
         except KafkaError as error:
-            del self._targets[stream]
+            self._targets.pop(stream, None)
             if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
                 limit = self._target(stream, partition).max_message_bytes
                 raise _too_large(stream, f"{largest:,} and its headers", limit) from error
-            reason = (isinstance(error, RetriableError) and fault(self._client, 2.0)) or error
-            self._topic(stream)  # it may be gone
+            reason = self._outage() if isinstance(error, RetriableError) else None
+            if reason is None:
+                self._topic(stream)  # it may be gone
             raise BrokerError(
                 f"{self._client} did not confirm {len(records)} messages for stream {stream!r}, "
-                f"partition {partition}, of which some may be in it: {reason}"
+                f"partition {partition}, of which some may be in it: {reason or error}"
             ) from error
 
     def prune(self, stream: str, partition: int, below_offset: int) -> None:
@@ -187,14 +188,24 @@ class KafkaBroker(Broker):
             raise self._unanswered(error) from error
 
     def _identify(self, stream: str) -> str:
-        """The stream's id, or soon an error where no broker answers."""
-        if (error := fault(self._client, timeout_seconds=2.0)) is not None:
-            raise error
-        return self.stream_id(stream)
+        """The stream's id; asked once, for a reader that comes again.
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        Raises:
+            NotThere: no broker answers now, whatever the reason.
+            StreamNotFound: a broker answers that there is no such stream.
+        """
+        try:
+            return self._topic(stream, patience_seconds=0).stream_id
+        except StreamNotFound:
+            raise
+        except BrokerError as error:
+            raise NotThere(str(error)) from error
+
+    def _ask(self, question: Callable[[], Answer], patience_seconds: float | None = None) -> Answer:
         """The answer of the admin client, which is asked again while a broker is away."""
-        deadline = time.monotonic() + self._options.connect_timeout_seconds
+        if patience_seconds is None:
+            patience_seconds = self._options.connect_timeout_seconds
+        deadline = time.monotonic() + patience_seconds
         while True:
             if self._closed:
                 raise BrokerError(f"{self._client} is closed")
@@ -214,22 +225,27 @@ class KafkaBroker(Broker):
                 raise BrokerError(f"{self._client}: {error}") from error
             time.sleep(_RETRY_SECONDS)
 
+    def _outage(self) -> BrokerError | None:
+        return fault(self._client, timeout_seconds=2.0)
+
     def _unanswered(self, error: KafkaError) -> BrokerError:
-        return fault(self._client, timeout_seconds=2.0) or NotThere(
+        return self._outage() or NotThere(
             f"{self._client} answers, but not to what was asked ({error}); look at its logs"
         )
 
-    def _find(self, stream: str) -> _Topic | None:
-        (topic,) = self._ask(lambda: self._admin.describe_topics([stream]))
+    def _find(self, stream: str, patience_seconds: float | None = None) -> _Topic | None:
+        (topic,) = self._ask(lambda: self._admin.describe_topics([stream]), patience_seconds)
         error = for_code(topic["error_code"])
         if error in (UnknownTopicOrPartitionError, InvalidTopicError):
             return None
         if error is not NoError:
             raise BrokerError(f"{self._client}: stream {stream!r}: {error.__name__}")
+        if topic["topic_id"] is None:
+            raise BrokerError(f"{self._client} gives topics no ids; use Kafka 2.8 or newer")
         return _Topic(stream_id_of(uuid.UUID(topic["topic_id"])), len(topic["partitions"]))
 
-    def _topic(self, stream: str) -> _Topic:
-        topic = self._find(stream)
+    def _topic(self, stream: str, patience_seconds: float | None = None) -> _Topic:
+        topic = self._find(stream, patience_seconds)
         if topic is None:
             raise stream_not_found(stream)
         return topic

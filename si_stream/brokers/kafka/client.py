@@ -64,7 +64,7 @@ class Client:
             "bootstrap_timeout_ms": round(1000 * self.connect_timeout_seconds),
             "request_timeout_ms": round(1000 * self.request_timeout_seconds),
             # Kafka's 30 s would make a short outage long.
-            "reconnect_backoff_max_ms": 1000,
+            "reconnect_backoff_max_ms": 500,
             # A topic made anew, or a partition added, is known after this time at the latest.
             "metadata_max_age_ms": 60_000,
         }

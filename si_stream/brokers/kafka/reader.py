@@ -26,7 +26,8 @@ from si_stream.brokers.checks import check_offset
 from si_stream.brokers.interface import POLL_BYTES, Broker, Reader, Record
 from si_stream.brokers.kafka.client import Connect, stream_id_of
 from si_stream.brokers.kafka.header_names import tolerate_any_header_name
-from si_stream.errors import BrokerError, PositionOutOfRange, StreamNotFound
+from si_stream.brokers.kafka.reach import NotThere
+from si_stream.errors import BrokerError, PositionOutOfRange
 
 tolerate_any_header_name()
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class _Partition:
 class KafkaReader(Reader):
     """Args:
     broker: asked for the stream's bounds when an offset is out of them.
-    identify: gives the id that the stream has now, or soon raises `BrokerError`.
+    identify: gives the id that the stream has now, or raises `NotThere` during an outage.
     connect: makes a client of kafka-python, and returns it with its cluster's metadata.
     stream_id: another one later means that the stream was made anew.
     next_offsets: of each partition, where to begin.
@@ -168,8 +169,9 @@ class KafkaReader(Reader):
                     self._ask_after_the_stream()
                     heard_at = time.monotonic()
         except Exception as error:  # noqa: BLE001 - `poll` raises it
+            failure = self._explained(error)
             with self._changed:
-                self._failure = self._explained(error)
+                self._failure = failure
                 self._changed.notify_all()
 
     def _pause_the_full(self) -> float:
@@ -216,9 +218,7 @@ class KafkaReader(Reader):
     def _ask_after_the_stream(self) -> None:
         try:
             stream_id = self._identify(self._stream)
-        except StreamNotFound:
-            raise
-        except BrokerError as error:
+        except NotThere as error:
             self._outage.goes_on(error)
         else:
             self._require_the_same_stream(stream_id)

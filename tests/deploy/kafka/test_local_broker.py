@@ -20,6 +20,13 @@ from deploy.kafka.local_broker import (
 )
 
 
+# Makes the directory that Maven is to fill, for a shell that calls it $jars.
+MAKE_JARS = (
+    "for word; do case $word in -DoutputDirectory=*) jars=${word#*=};; esac; done; "
+    "PATH=/usr/bin:/bin mkdir $jars"
+)
+
+
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only directory in which programs are looked for; empty."""
@@ -66,19 +73,14 @@ def test_without_maven_it_is_said_what_to_install() -> None:
 def test_a_maven_that_fails_is_quoted_and_leaves_nothing_in_the_cache(
     programs: Path, tmp_path: Path
 ) -> None:
-    put(programs, "mvn", "echo half > half.jar; echo no network >&2; exit 1")
-    with pytest.raises(NotAvailable, match="mvn ended with 1:\nno network"):
+    put(programs, "mvn", f"{MAKE_JARS} && echo half > $jars/a.jar; echo offline >&2; exit 1")
+    with pytest.raises(NotAvailable, match="mvn ended with 1:\noffline"):
         fetch_jars()
     assert list((tmp_path / "cache" / "si-stream").iterdir()) == []
 
 
 def test_jars_are_fetched_once(programs: Path, tmp_path: Path) -> None:
-    put(
-        programs,
-        "mvn",
-        "for argument; do case $argument in -DoutputDirectory=*) libs=${argument#*=};; esac; done\n"
-        'PATH=/usr/bin:/bin; mkdir "$libs" && echo jar > "$libs/a.jar"',
-    )
+    put(programs, "mvn", f"{MAKE_JARS} && echo whole > $jars/a.jar")
     jars = fetch_jars()
     assert jars == tmp_path / "cache" / "si-stream" / f"kafka-{local_broker.KAFKA_VERSION}"
     assert [jar.name for jar in jars.iterdir()] == ["a.jar"]
@@ -94,17 +96,17 @@ def test_a_port_that_is_taken_is_named(local_kafka: LocalBroker, tmp_path: Path)
         LocalBroker(tmp_path, ports=ports).start()
 
 
-def test_a_broker_that_cannot_start_shows_the_end_of_its_log(
-    local_kafka: LocalBroker, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("local_kafka")  # where it can be had at all
+def test_a_broker_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").write_text("version=99\n")
     with pytest.raises(NotAvailable, match=r"the Kafka broker ended; \S*broker\.log ends with\n"):
         LocalBroker(tmp_path).start()
 
 
+@pytest.mark.usefixtures("local_kafka")
 def test_the_program_says_what_to_set_and_takes_its_broker_along_however_it_ends(
-    local_kafka: LocalBroker, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     port = free_ports().plain
     program = subprocess.Popen(
