@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
@@ -54,17 +54,20 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         redirect_slashes=False,
     )
     handle_problems(app)
-    app.router.add_api_route(
+
+    @app.post(
         PATH,
-        prediction.respond,
-        methods=["POST"],
         operation_id="predict",
-        description="Predict the label of each input, with the head of one task.",
         response_model=answers.Predictions | answers.PredictionColumns,
         response_description="`Predictions` for JSON, `PredictionColumns` for raw rows",
         responses=PREDICTION_PROBLEMS,
         openapi_extra=PREDICTION_REQUEST,
     )
+    async def predict(request: Request) -> Response:
+        """Predict the label of each input, with the head of one task."""
+        json = await prediction.answer(request.scope, request.receive)
+        return Response(json, media_type="application/json")
+
     add_readings(app, follower, metrics)
     complete_openapi(app)
     return Front(app, prediction, metrics)

@@ -20,6 +20,7 @@ from torch import Tensor
 from si_stream.errors import EmptyInput, InputTooLarge, WrongInput
 from si_stream.learning.options import ModelOptions
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
 
@@ -61,7 +62,7 @@ def from_json(inputs: object, model: ModelOptions, max_inputs: int) -> Tensor:
         _check_lists(level, axis, shape)
         level = list(chain.from_iterable(level))
     numbers = _uint8(level, shape) if model.dtype == "uint8" else _float32(level, shape)
-    return torch.from_numpy(numbers).view(len(inputs), *shape)
+    return numbers.view(len(inputs), *shape)
 
 
 def _check_count(count: int, max_inputs: int) -> None:
@@ -89,25 +90,28 @@ def _check_lists(level: list[Any], axis: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def _uint8(level: list[Any], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    if set(map(type, level)) != {int} or min(level) < 0 or max(level) > 255:
-        place, item = _first(level, shape, lambda x: type(x) is not int or not 0 <= x <= 255)
-        raise WrongInput(
-            f"{place} is {_value(item)}; the model takes uint8: an integer from 0 to 255"
-        )
-    return np.array(level, np.uint8)
+def _uint8(level: list[Any], shape: tuple[int, ...]) -> Tensor:
+    try:
+        if set(map(type, level)) == {int}:  # not bool, which bytes would take too
+            return torch.frombuffer(bytearray(level), dtype=torch.uint8)
+    except ValueError:
+        pass
+    place, item = _first(level, shape, lambda x: type(x) is not int or not 0 <= x <= 255)
+    raise WrongInput(f"{place} is {_value(item)}; the model takes uint8: an integer from 0 to 255")
 
 
-def _float32(level: list[Any], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _float32(level: list[Any], shape: tuple[int, ...]) -> Tensor:
     if not set(map(type, level)) <= {int, float}:
         place, item = _first(level, shape, lambda x: type(x) not in (int, float))
         raise WrongInput(f"{place} is {_value(item)}; the model takes float32: a number")
-    limit = float(np.finfo(np.float32).max)
-    level = [x if type(x) is float or -limit <= x <= limit else math.inf for x in level]
+    try:
+        doubles = np.array(level, np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        doubles = np.array([math.inf if abs(x) > FLOAT32_MAX else x for x in level], np.float64)
     with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is refused as such
-        numbers = np.array(level, np.float64).astype(np.float32)
+        numbers = doubles.astype(np.float32)
     _check_finite(numbers, shape)
-    return numbers
+    return torch.from_numpy(numbers)
 
 
 def _check_finite(numbers: npt.NDArray[np.float32], shape: tuple[int, ...]) -> None:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import torch
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from services.predictor.answers import encode_predictions
 from services.predictor.body import ROWS, Body, read_body
@@ -47,11 +46,11 @@ class Prediction:
             1, "prediction", initializer=torch.set_num_threads, initargs=(options.threads,)
         )
 
-    async def respond(self, request: Request) -> Response:
-        """Raises PredictionError."""
+    async def answer(self, scope: Scope, receive: Receive) -> bytes:
+        """The JSON that answers a request. Raises PredictionError."""
         served = self.follower.current()
-        body = await read_body(request, self.options.max_body_bytes)
-        query: bytes = request.scope["query_string"]
+        body = await read_body(scope, receive, self.options.max_body_bytes)
+        query: bytes = scope["query_string"]
         started = perf_counter()
         if len(body.content) <= INLINE_BYTES:
             answer = self._answer(served, body, query)
@@ -59,7 +58,7 @@ class Prediction:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._worker, self._answer, served, body, query)
         self.metrics.predicted(answer.task, answer.inputs, perf_counter() - started)
-        return Response(answer.json, media_type="application/json")
+        return answer.json
 
     def _answer(self, served: Served, body: Body, query: bytes) -> Answered:
         columns = body.media_type == ROWS
