@@ -87,14 +87,14 @@ def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
         return answers.accuracy_matrices(follower.current())
 
     @app.get("/healthz/live", operation_id="live", responses=FAULT)
-    async def live() -> answers.Status:
+    async def live() -> answers.Liveness:
         """The process answers; whether it has a model or a learner does not matter here."""
-        return answers.Status(status="live")
+        return answers.Liveness()
 
     @app.get("/healthz/ready", operation_id="ready", responses=NO_SNAPSHOT)
-    async def ready() -> answers.Status:
+    async def ready() -> answers.Readiness:
         """A snapshot is loaded: predictions can be asked for."""
-        return answers.Status(status="ready", version=answers.version_of(follower.current()))
+        return answers.Readiness(version=answers.version_of(follower.current()))
 
     @app.get(
         "/metrics",

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope
 from services.predictor.answers import encode_predictions
 from services.predictor.body import ROWS, Body, read_body
 from services.predictor.follower import Follower
-from services.predictor.inputs import from_json, from_rows, kind_of
+from services.predictor.inputs import kind
 from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.errors import MalformedRequest, MessageError
@@ -65,13 +65,13 @@ class Prediction:
         limit = self.options.max_inputs
         if columns:
             task = served.task_of_query.get(query) or served.task(_task_of_query(query))
-            inputs = from_rows(body.content, served.model, limit)
+            inputs = served.takes.from_rows(body.content, limit)
         else:
             if query:
                 raise MalformedRequest("with JSON the task is a member of the body, not a query")
             members = _members(body.content)
             task = served.task(_task_of_members(members))
-            inputs = from_json(members["inputs"], served.model, limit)
+            inputs = served.takes.from_json(members["inputs"], limit)
         probabilities_BC = served.probabilities(inputs, task)
         json = encode_predictions(served, task, probabilities_BC, columns=columns)
         return Answered(task.name, len(inputs), json)
@@ -93,7 +93,7 @@ def _members(body: bytearray) -> dict[str, object]:
 def _task_of_members(members: dict[str, object]) -> str | None:
     task = members.get("task")
     if task is not None and not isinstance(task, str):
-        raise MalformedRequest(f"task must be text, not {kind_of(task)}")
+        raise MalformedRequest(f"task must be text, not {kind(task)}")
     return task
 
 

@@ -50,10 +50,10 @@ class FrozenNetwork:
             shared = shared[1:]  # its inputs are flat already
         self.chains = [[*shared, *as_functions(modules[f"heads.{n}"])] for n in range(len(heads))]
 
-    @torch.inference_mode()
     def probabilities(self, inputs: Tensor, head: int) -> Tensor:
         """``[B, *input_shape]`` of the model's dtype → ``[B, outputs]``; a row adds up to 1."""
-        # `scaled` in one operation, where that can be: at a batch of one they are what costs.
+        # No `inference_mode`: nothing here asks for a gradient. And `scaled` in one operation,
+        # where that can be; at a batch of one, such calls are what costs.
         x = torch.div(inputs, 255) if inputs.dtype == torch.uint8 else scaled(inputs, CPU)
         for layer in self.chains[head]:
             x = layer(x)
