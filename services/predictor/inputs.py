@@ -1,4 +1,4 @@
-"""Inputs: the rows of a request, from JSON or raw bytes, as the tensor that a model takes.
+"""Inputs: the rows of a request, from JSON or raw bytes, as the array that a model takes.
 
 Invariant: what comes out has the model's dtype and shape and is finite, and the same inputs come
 out by either way; no number is rounded or wrapped to fit.
@@ -14,13 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from si_stream.errors import EmptyInput, InputTooLarge, WrongInput
 from si_stream.learning.options import ModelOptions
 
-DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -30,36 +27,36 @@ class InputFormat:
     Example:
         >>> takes = InputFormat(ModelOptions(input_shape=(2,), outputs=2))
         >>> takes.from_json([[0, 255], [7, 9]], max_inputs=10)
-        tensor([[  0, 255],
-                [  7,   9]], dtype=torch.uint8)
+        array([[  0, 255],
+               [  7,   9]], dtype=uint8)
         >>> takes.from_rows(bytearray([0, 255]), max_inputs=10)
-        tensor([[  0, 255]], dtype=torch.uint8)
+        array([[  0, 255]], dtype=uint8)
     """
 
     def __init__(self, model: ModelOptions) -> None:
         self.shape = model.input_shape
-        self.dtype = DTYPES[model.dtype]
+        self.dtype = np.dtype(model.dtype).newbyteorder("<")
         self.row_bytes = math.prod(model.input_shape) * self.dtype.itemsize
 
-    def zeros(self) -> Tensor:
+    def zeros(self) -> npt.NDArray[Any]:
         """One input, ``[1, *input_shape]``."""
-        return torch.zeros(1, *self.shape, dtype=self.dtype)
+        return np.zeros((1, *self.shape), self.dtype)
 
-    def from_rows(self, body: bytearray, max_inputs: int) -> Tensor:
+    def from_rows(self, body: bytearray, max_inputs: int) -> npt.NDArray[Any]:
         """Raw rows in C order, uint8 or little-endian float32: ``[B, *input_shape]``."""
         count, rest = divmod(len(body), self.row_bytes)
         if rest:
             raise WrongInput(
                 f"the body has {len(body)} bytes, which is no multiple of {self.row_bytes}: one "
-                f"input is {str(self.dtype).removeprefix('torch.')} of shape {list(self.shape)}"
+                f"input is {self.dtype.name} of shape {list(self.shape)}"
             )
         _check_count(count, max_inputs)
-        inputs = torch.frombuffer(body, dtype=self.dtype)
-        if self.dtype is torch.float32:
-            self._check_finite(inputs.numpy())
-        return inputs.view(count, *self.shape)
+        inputs = np.frombuffer(body, self.dtype)
+        if self.dtype == np.float32:
+            self._check_finite(inputs)
+        return inputs.reshape(count, *self.shape)
 
-    def from_json(self, inputs: object, max_inputs: int) -> Tensor:
+    def from_json(self, inputs: object, max_inputs: int) -> npt.NDArray[Any]:
         """Nested lists of numbers, of the model's shape for each input: ``[B, *input_shape]``."""
         if not isinstance(inputs, list):
             shape = list(self.shape)
@@ -71,8 +68,8 @@ class InputFormat:
         for axis in range(len(self.shape)):
             self._check_lists(level, axis)
             level = list(chain.from_iterable(level))
-        numbers = self._uint8(level) if self.dtype is torch.uint8 else self._float32(level)
-        return numbers.view(len(inputs), *self.shape)
+        numbers = self._uint8(level) if self.dtype == np.uint8 else self._float32(level)
+        return numbers.reshape(len(inputs), *self.shape)
 
     def _check_lists(self, level: list[Any], axis: int) -> None:
         size = self.shape[axis]
@@ -88,10 +85,10 @@ class InputFormat:
                 f"the model takes inputs of shape {list(self.shape)}"
             )
 
-    def _uint8(self, level: list[Any]) -> Tensor:
+    def _uint8(self, level: list[Any]) -> npt.NDArray[np.uint8]:
         try:
             if set(map(type, level)) == {int}:  # not bool, which a bytearray would take too
-                return torch.frombuffer(bytearray(level), dtype=torch.uint8)
+                return np.frombuffer(bytearray(level), np.uint8)
         except ValueError:  # beyond 0 to 255
             pass
         place, item = self._first(level, lambda x: type(x) is not int or not 0 <= x <= 255)
@@ -99,7 +96,7 @@ class InputFormat:
             f"{place} is {_value(item)}; the model takes uint8: an integer from 0 to 255"
         )
 
-    def _float32(self, level: list[Any]) -> Tensor:
+    def _float32(self, level: list[Any]) -> npt.NDArray[np.float32]:
         if not set(map(type, level)) <= {int, float}:
             place, item = self._first(level, lambda x: type(x) not in (int, float))
             raise WrongInput(f"{place} is {_value(item)}; the model takes float32: a number")
@@ -110,7 +107,7 @@ class InputFormat:
         with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is refused as such
             numbers = doubles.astype(np.float32)
         self._check_finite(numbers)
-        return torch.from_numpy(numbers)
+        return numbers
 
     def _check_finite(self, numbers: npt.NDArray[np.float32]) -> None:
         if not np.isfinite(numbers).all():

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from services.predictor.inputs import InputFormat
 from si_stream.checkpoints.snapshots import ServedTask, Snapshot
@@ -77,14 +76,13 @@ class Served:
         asked = f"task {name!a:.200} is not known" if name is not None else "no task is named"
         raise UnknownTask(f"{asked}; the tasks known to snapshot {self.version}: {known}")
 
-    def probabilities(self, inputs: Tensor, task: ServedTask) -> npt.NDArray[np.float32]:
+    def probabilities(self, inputs: npt.NDArray[Any], task: ServedTask) -> npt.NDArray[np.float32]:
         """``[B, *input_shape]`` → ``[B, outputs]``, each row adding up to 1.
 
         Raises:
             WrongInput: finite inputs so large that the network overflows.
         """
-        probabilities_BC: npt.NDArray[np.float32]
-        probabilities_BC = self.network.probabilities(inputs, task.head).numpy()
+        probabilities_BC = self.network.probabilities(inputs, task.head)
         if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
             raise WrongInput(
                 "the inputs are so large that the network overflows float32; "

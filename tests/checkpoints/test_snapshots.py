@@ -47,8 +47,8 @@ def test_a_snapshot_predicts_as_the_learner_does() -> None:
     manifest, weights = decode(encode(make_snapshot(state, 1, 0.0)), "here")
     inputs = torch.arange(40, dtype=torch.uint8).reshape(10, 4)
     logits = state.main.learner.predict(inputs, head=1)
-    probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs, head=1)
-    assert torch.equal(probabilities, logits.softmax(1))
+    probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs.numpy(), head=1)
+    assert torch.equal(torch.from_numpy(probabilities), logits.softmax(1))
 
 
 def test_a_snapshot_holds_no_more_than_predicting_needs() -> None:

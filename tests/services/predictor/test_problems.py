@@ -348,8 +348,8 @@ def test_what_nobody_foresaw_is_a_problem_with_an_id_that_is_logged(
     with serving(tmp_path) as predictor:
         predictor.wait_until_ready()
         served = predictor.app.prediction.follower.current()
-        del served.heading  # a fault as good as any
-        del served.manifest
+        manifest = served.manifest
+        del served.heading, served.manifest  # a fault as good as any
         inside = predictor.client.post("/predict", content=body(), headers=JSON)
         outside = predictor.client.get("/tasks")
         for response in (inside, outside):
@@ -362,8 +362,10 @@ def test_what_nobody_foresaw_is_a_problem_with_an_id_that_is_logged(
             assert details["instance"] in caplog.text
             assert "AttributeError" not in response.text
         assert caplog.text.count("Traceback") == 2
-        counted = predictor.client.get("/healthz/live")
-        assert counted.status_code == 200
+        served.manifest = manifest
+        counted = predictor.client.get("/metrics").text
+    for route in ("/predict", "/tasks"):
+        assert f'si_stream_http_requests_total{{route="{route}",status="500"}} 1.0' in counted
 
 
 def test_every_prediction_error_has_a_kind_of_problem() -> None:

@@ -106,7 +106,7 @@ def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
     assert "--port" in line
 
 
-@pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid", "2001:db8::1"])
+@pytest.mark.parametrize("host", ["203.0.113.1", "2001:db8::1"])
 def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match=rf"cannot listen on {host} port 0: .*--host"):
         listen(host, 0)
