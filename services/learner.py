@@ -97,6 +97,19 @@ class LearnerHost(Host):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
 
+    def learn(self, state: State) -> bool:
+        """Learn with a reader of all partitions; whether to do so again, as there are more now."""
+        ledger, stream = state.ledger, self.settings.stream.name
+        if ledger.tasks.active is None:
+            ledger.know(self.partitions())
+        offsets = {k: position.offset for k, position in ledger.position.items()}
+        with self.broker.reader(stream, offsets) as reader:
+            until_end = self.settings.learner.exit_at_end
+            return learn_stream(reader, state, self, until_end=until_end)
+
+    def partitions(self) -> int:
+        return self.broker.partitions(self.settings.stream.name)
+
     def stopping(self) -> bool:
         return self.stop.is_set()
 
@@ -281,10 +294,8 @@ def run(settings: Settings) -> None:
         with closing(host), serving_metrics(settings, registry) as address:
             host.resume(state)
             logger.info("metrics at %s", address)
-            offsets = {k: position.offset for k, position in state.ledger.position.items()}
-            until_end = settings.learner.exit_at_end
-            with broker.reader(stream, offsets) as reader:
-                learn_stream(reader, state, host, until_end=until_end)
+            while host.learn(state):
+                logger.info("stream %s has more partitions now", stream)
             host.checkpoint(state)
             host.publish(state)
 

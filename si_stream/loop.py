@@ -14,6 +14,8 @@ from si_stream.batches import Batches, TaskEnd
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers.interface import Reader
 from si_stream.intake import Intake
+from si_stream.merging import Merge
+from si_stream.opening import Opener
 from si_stream.state import State
 from si_stream.tracks import Track
 
@@ -32,6 +34,10 @@ class Host(ABC):
         """Whether to return after this batch. A service that has been told to, say."""
 
     @abstractmethod
+    def partitions(self) -> int:
+        """How many the stream has now. Asked at boundaries."""
+
+    @abstractmethod
     def between_batches(self, state: State) -> None:
         """Save what is due by the clock."""
 
@@ -44,38 +50,44 @@ class Host(ABC):
         """Let predictors have the weights."""
 
 
-def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> None:
+def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> bool:
     """Learn a stream from the state's position on, until the host stops it.
+
+    Returns whether it is to be called again, with a reader of all partitions: so at a boundary
+    at which the stream has more of them than the state knows. They take part from there on.
 
     Args:
         reader: begins at the offsets of the state's position.
         until_end: return at the stream's end message; otherwise wait for what comes after it.
     """
-    ledger, tracks, emit = state.ledger, state.tracks, host.emit
+    ledger, tracks, emit, settings = state.ledger, state.tracks, host.emit, state.settings
+    opener = Opener(state.schema, state.holdouts, settings.stream.max_message_bytes)
+    in_turn = settings.stream.merge == "in-turn"
+    merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, in_turn=in_turn)
     intake = Intake(state, emit)
-    batches = Batches(state.schema, state.settings.model.batch_size)
+    batches = Batches(state.schema, settings.model.batch_size)
+
+    awaited: int | None = None
 
     while not host.stopping():
-        records = reader.poll(POLL_SECONDS)  # consume
-        if not records and until_end and ledger.ended:
-            return
-        for opened in intake.open(records):  # decode
-            partition, offset = opened.record.partition, opened.record.offset
-            for taken in intake.take(opened):
-                for batch in batches.complete(taken, offset):  # assemble
+        idle = True
+        for delivery in merge.poll(POLL_SECONDS):  # consume, decode
+            idle = False
+            for taken in intake.take(delivery):
+                for batch in batches.complete(taken):  # assemble
                     started = perf_counter()
                     for track in tracks:
                         track.learn(batch)  # test, then train
-                    ledger.learned(batch, partition)
+                    ledger.learned(batch)
                     seconds = perf_counter() - started
                     emit(events.BatchLearned(batch.task.name, batch.size, seconds, ledger.steps))
                     watch(state, batch.task, emit)
                     host.between_batches(state)
                     if host.stopping():
-                        return
+                        return False
 
                 if isinstance(taken, TaskEnd):
-                    task = ledger.end_task(taken, partition)
+                    task = ledger.end_task(taken)
                     if task is not None:
                         for track in tracks:
                             tell_progress(track, state, task, emit)
@@ -88,10 +100,18 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                     if taken.ends_stream:
                         emit(events.StreamEnded(ledger.steps, ledger.samples))
                         if until_end:
-                            return
+                            return False
+                    if host.partitions() != len(ledger.position):
+                        return True
             if not batches.pending:
-                ledger.position[partition] = ledger.counted[partition]
+                ledger.stand_at(delivery.behind)
+        if idle and until_end and ledger.ended:
+            return False
+        if merge.awaited != awaited:
+            awaited = merge.awaited
+            emit(events.Awaiting(awaited))
         host.between_batches(state)
+    return False
 
 
 def watch(state: State, active: Task, emit: events.Emit) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -108,10 +108,14 @@ class Listener(Host):
         self.batches = 0
         self.checkpoints = 0
         self.published = 0
+        self.known_partitions = 1
 
     def emit(self, event: events.Event) -> None:
         self.events.append(event)
         self.batches += isinstance(event, events.BatchLearned)
+
+    def partitions(self) -> int:
+        return self.known_partitions
 
     def stopping(self) -> bool:
         return self.batches == self.stop_after
@@ -138,8 +142,10 @@ class OneByOne(Reader):
         self.move = move
         self.waiting: deque[Record] = deque()
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
-        self.waiting = self.waiting or deque(self.reader.poll(timeout_seconds))
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        self.waiting = self.waiting or deque(self.reader.poll(timeout_seconds, partitions))
         return [self.move(self.waiting.popleft())] if self.waiting else []
 
     def next_offset(self, partition: int) -> int:
@@ -162,9 +168,14 @@ def learn(
     """Learn a stream to its end, or go on from a state."""
     state = state or State(given, broker.stream_id(STREAM))
     host = host or Listener()
-    offsets = {k: position.offset for k, position in state.ledger.position.items()}
-    with read(broker.reader(STREAM, offsets)) as reader:
-        learn_stream(reader, state, host, until_end=until_end)
+    again = True
+    while again:
+        if state.ledger.tasks.active is None:
+            state.ledger.know(broker.partitions(STREAM))
+        host.known_partitions = broker.partitions(STREAM)
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with read(broker.reader(STREAM, offsets)) as reader:
+            again = learn_stream(reader, state, host, until_end=until_end)
     return state, host
 
 

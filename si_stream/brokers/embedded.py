@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -143,9 +143,12 @@ class _EmbeddedReader(Reader):
         self._next = [offsets.get(partition, 0) for partition in range(len(self._keys))]
         self._pause_seconds = _SHORTEST_PAUSE_SECONDS
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        wanted = range(len(self._keys)) if partitions is None else partitions
         deadline = time.monotonic() + timeout_seconds
-        while not (records := self._read()):
+        while not (records := self._read(wanted)):
             remaining_seconds = deadline - time.monotonic()
             if remaining_seconds <= 0:
                 return []
@@ -163,10 +166,11 @@ class _EmbeddedReader(Reader):
         with explained(self._path):
             self._connection.close()
 
-    def _read(self) -> list[Record]:
+    def _read(self, partitions: Collection[int]) -> list[Record]:
         records: list[Record] = []
         with explained(self._path), transaction(self._connection, "DEFERRED"):
-            for partition, (key, offset) in enumerate(zip(self._keys, self._next, strict=True)):
+            for partition in partitions:
+                key, offset = self._keys[partition], self._next[partition]
                 watermarks = _watermarks(self._connection, key)
                 check_offset(self._stream, partition, offset, watermarks)
                 if offset < watermarks.high:

@@ -8,7 +8,7 @@ taken from what was read and never assumed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -54,10 +54,12 @@ class Reader(ABC):
     """Reads all partitions of one stream, each from its own offset on. For one thread."""
 
     @abstractmethod
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
         """Records not yet read, in order within a partition; [] where none came in time.
 
-        Some `POLL_BYTES` of them, shared evenly by the partitions, but one record at least of
+        Only those of ``partitions`` where they are named; the others' stay for a later call. Some `POLL_BYTES` of them, shared evenly by the partitions, but one record at least of
         each partition that has one.
 
         Raises:

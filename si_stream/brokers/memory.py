@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
 
@@ -115,10 +115,13 @@ class _MemoryReader(Reader):
         self._next = [offsets.get(partition, 0) for partition in range(len(logs))]
         self._changed = changed
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        wanted = range(len(self._logs)) if partitions is None else partitions
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
-            while not (records := self._read()):
+            while not (records := self._read(wanted)):
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     break
@@ -133,9 +136,10 @@ class _MemoryReader(Reader):
     def close(self) -> None:
         pass
 
-    def _read(self) -> list[Record]:
+    def _read(self, partitions: Collection[int]) -> list[Record]:
         records: list[Record] = []
-        for partition, (log, offset) in enumerate(zip(self._logs, self._next, strict=True)):
+        for partition in partitions:
+            log, offset = self._logs[partition], self._next[partition]
             check_offset(self._stream, partition, offset, log.watermarks)
             size_bytes = 0
             for index in range(offset - log.low, len(log.records)):
