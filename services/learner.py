@@ -29,6 +29,7 @@ from si_stream.checkpoints.store import (
     arithmetic,
     learning_settings,
 )
+from si_stream.dead_letters import DeadLetters, Fault
 from si_stream.errors import IdentityMismatch, SettingsError
 from si_stream.learning.frozen import weights_of
 from si_stream.loop import Host, learn_stream
@@ -61,6 +62,8 @@ class LearnerHost(Host):
         self.snapshots = SnapshotStore(settings.directory)
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
+        stream = settings.stream
+        self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
         self.epoch = 0
         self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
@@ -79,6 +82,7 @@ class LearnerHost(Host):
             self._check(checkpoint, state)
             self._load(checkpoint, state)
             self._note_changes(checkpoint, state)
+        self.dead_letters.resume(state.ledger.dead_letters)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
         if checkpoint is not None:
@@ -107,6 +111,9 @@ class LearnerHost(Host):
             until_end = self.settings.learner.exit_at_end
             return learn_stream(reader, state, self, until_end=until_end)
 
+    def set_aside(self, fault: Fault) -> None:
+        self.dead_letters.add(fault, time.time())
+
     def partitions(self) -> int:
         return self.broker.partitions(self.settings.stream.name)
 
@@ -128,6 +135,7 @@ class LearnerHost(Host):
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
         if self._is_news("checkpoint", state):
             started = time.perf_counter()
+            state.ledger.dead_letters = self.dead_letters.flush()
             _, size = self.checkpoints.write(state, self.epoch, time.time())
             self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
             seconds = time.perf_counter() - started

@@ -7,12 +7,13 @@ because its batch was not full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from si_stream import events
 from si_stream.batches import Admitted, TaskEnd
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Position, Record
+from si_stream.brokers.interface import Position
+from si_stream.dead_letters import Fault
 from si_stream.errors import MessageError
 from si_stream.merging import Cursor, Delivery
 from si_stream.messages.kinds import Boundary, End, Samples
@@ -24,11 +25,15 @@ class Intake:
     """Args:
     state: its ledger and its holdout sets are kept up to date.
     emit: told of what is received and rejected.
+    set_aside: given what is rejected.
     """
 
-    def __init__(self, state: State, emit: events.Emit) -> None:
+    def __init__(
+        self, state: State, emit: events.Emit, set_aside: Callable[[Fault], None]
+    ) -> None:
         self.state = state
         self.emit = emit
+        self.set_aside = set_aside
 
     def take(self, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
         """What a delivery asks for, in order: a task's end, samples to train on, both or neither.
@@ -51,10 +56,10 @@ class Intake:
                 if self._begins_another_task(message, rows):
                     here = delivery.behind.within(record, 0)
                     yield TaskEnd(before=here, behind=here)
-                taken = self._samples(record, message, rows, fresh, delivery.behind)
+                taken = self._samples(opened, message, rows, fresh, delivery.behind)
             except MessageError as error:
                 if fresh:
-                    self._reject(record, None, error)
+                    self._reject(Fault(opened, None, error))
         for record, *_ in delivery.opened:
             behind = Position(record.offset + 1)
             counted[record.partition] = max(behind, counted.get(record.partition, behind))
@@ -92,12 +97,13 @@ class Intake:
         return tasks.check(samples.task, limits) and len(rows.train) > 0
 
     def _samples(
-        self, record: Record, samples: Samples, rows: SortedRows, fresh: bool, behind: Cursor
+        self, opened: Opened, samples: Samples, rows: SortedRows, fresh: bool, behind: Cursor
     ) -> Admitted | None:
         """Rows are counted, held out and admitted; those before the position were trained on."""
+        record = opened.record
         if fresh:
             for row, error in rows.rejected:
-                self._reject(record, row, error)
+                self._reject(Fault(opened, row, error))
             if rows.held:
                 name = self.state.ledger.tasks.name_of(samples.task)
                 held = list(rows.held)
@@ -125,8 +131,10 @@ class Intake:
             self.emit(events.TaskOpened(task.name, task.number, task.head, *place))
         return task
 
-    def _reject(self, record: Record, row: int | None, error: MessageError) -> None:
-        rejected = self.state.ledger.rejected
-        rejected[error.reason] = rejected.get(error.reason, 0) + 1
-        place = (record.partition, record.offset, row)
-        self.emit(events.Rejected(error.reason, str(error), *place))
+    def _reject(self, fault: Fault) -> None:
+        rejected, reason = self.state.ledger.rejected, fault.error.reason
+        rejected[reason] = rejected.get(reason, 0) + 1
+        record = fault.opened.record
+        place = (record.partition, record.offset, fault.row)
+        self.emit(events.Rejected(reason, str(fault.error), *place))
+        self.set_aside(fault)

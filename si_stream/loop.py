@@ -13,6 +13,7 @@ from si_stream import events
 from si_stream.batches import Batches, TaskEnd
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers.interface import Reader
+from si_stream.dead_letters import Fault
 from si_stream.intake import Intake
 from si_stream.merging import Merge
 from si_stream.opening import Opener
@@ -28,6 +29,10 @@ class Host(ABC):
 
     @abstractmethod
     def emit(self, event: events.Event) -> None: ...
+
+    @abstractmethod
+    def set_aside(self, fault: Fault) -> None:
+        """Keep what could not be learned from; it has been counted."""
 
     @abstractmethod
     def stopping(self) -> bool:
@@ -64,7 +69,7 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
     opener = Opener(state.schema, state.holdouts, settings.stream.max_message_bytes)
     in_turn = settings.stream.merge == "in-turn"
     merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, in_turn=in_turn)
-    intake = Intake(state, emit)
+    intake = Intake(state, emit, host.set_aside)
     batches = Batches(state.schema, settings.model.batch_size)
 
     awaited: int | None = None

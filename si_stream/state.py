@@ -60,6 +60,8 @@ class Ledger(BaseModel):
     consolidations: int = 0
     rejected: dict[str, int] = {}
     ended: bool = False
+    dead_letters: int = 0
+    """The offset behind the last dead letter of what has been counted."""
     tasks: Tasks = Tasks()
     changes: list[dict[str, Any]] = []
     """Learning settings that were changed on purpose, each with the position it took effect at."""

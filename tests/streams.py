@@ -18,6 +18,7 @@ from si_stream import events
 from si_stream.brokers.interface import Broker, Envelope, Reader, Record
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.checkpoints.store import CheckpointStore
+from si_stream.dead_letters import Fault
 from si_stream.loop import Host, learn_stream
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Message, Samples
@@ -109,10 +110,14 @@ class Listener(Host):
         self.checkpoints = 0
         self.published = 0
         self.known_partitions = 1
+        self.faults: list[Fault] = []
 
     def emit(self, event: events.Event) -> None:
         self.events.append(event)
         self.batches += isinstance(event, events.BatchLearned)
+
+    def set_aside(self, fault: Fault) -> None:
+        self.faults.append(fault)
 
     def partitions(self) -> int:
         return self.known_partitions
