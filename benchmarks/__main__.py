@@ -10,7 +10,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.rounds import Effort, Figure
@@ -49,17 +49,27 @@ def main(
 
 def _run(name: str, effort: Effort) -> Figure:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # Drawn between rounds alone: a thread that draws would be measured with them.
+    if not console.is_terminal:
+        console.print(name)
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        auto_refresh=False,
+        disable=not console.is_terminal,
+    ) as progress:
         bar = progress.add_task(name, total=None)
 
         def tick(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
+            progress.update(bar, completed=done, total=total, refresh=True)
 
         return BENCHMARKS[name].run(effort._replace(tick=tick))
 
 
 def _table(figures: dict[str, Figure]) -> Table:
-    table = Table("benchmark", "value", "spread", "aim", "baseline")
+    table = Table(Column("benchmark", no_wrap=True), "value", "spread", "aim", "baseline")
     for name, (value, unit, baseline, spread) in figures.items():
         benchmark = BENCHMARKS[name]
         style = "green" if benchmark.reaches(value) else "red"
@@ -67,7 +77,7 @@ def _table(figures: dict[str, Figure]) -> Table:
             name,
             f"[{style}]{value:.3g}[/] {unit}",
             f"{spread:.2g}",
-            f"{benchmark.bound} {benchmark.aim:g}",
+            benchmark.aim,
             f"{baseline:.3g} {benchmark.baseline}",
         )
     return table

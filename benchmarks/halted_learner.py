@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Process, events, running_service
-from si_stream.brokers import open_broker
+from benchmarks.service import STREAM, new_broker
 from si_stream.brokers.interface import Broker, Envelope
-from si_stream.learning.options import ComputeOptions, ModelOptions, NetworkOptions
 from si_stream.messages.kinds import Samples
-from si_stream.settings import LearnerOptions, PredictorOptions, Settings
+from si_stream.settings import Settings
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes, messages
 from simulators.scenarios import Scenario
 
-STREAM = "samples"
 SAMPLES_PER_MESSAGE = 128
 SPARE_MESSAGES = 100  # the journal tells every 50 steps where the learner is
 
@@ -25,13 +22,14 @@ SPARE_MESSAGES = 100  # the journal tells every 50 steps where the learner is
 class HaltedLearner:
     """Args:
     process: a learner, halted.
+    directory: of its model.
     supply: messages for it, to be sent over and over.
     """
 
     def __init__(
-        self, process: Process, settings: Settings, broker: Broker, supply: list[Envelope]
+        self, process: Process, directory: Path, broker: Broker, supply: list[Envelope]
     ) -> None:
-        self.settings = settings
+        self._directory = directory
         self._process = process
         self._broker = broker
         self._supply = supply
@@ -62,32 +60,19 @@ class HaltedLearner:
 
     def _taken(self) -> int:
         """Messages that the learner has done with, as it last said."""
-        progress = events(self.settings.directory, "Progress")
+        progress = events(self._directory, "Progress")
         return int(progress[-1]["samples"]) // SAMPLES_PER_MESSAGE if progress else 0
 
 
 @contextmanager
-def halted_learner(scenario: Scenario) -> Iterator[HaltedLearner]:
-    """A new model's, with a first snapshot published; 784-256-256-10, and out of others' way."""
-    with TemporaryDirectory() as folder:
-        settings = Settings(
-            directory=Path(folder),
-            model=ModelOptions(
-                input_shape=scenario.schema.input_shape,
-                outputs=scenario.schema.outputs,
-                network=NetworkOptions(hidden=(256, 256)),
-            ),
-            compute=ComputeOptions(device="cpu"),
-            learner=LearnerOptions(niceness=19, metrics_port=0),
-            predictor=PredictorOptions(port=0),
-        )
-        options = ReplayOptions(samples_per_message=SAMPLES_PER_MESSAGE, holdout=False)
-        replayed = zip(messages(scenario, options), envelopes(scenario, options), strict=True)
-        supply = [envelope for message, envelope in replayed if isinstance(message, Samples)]
-        with open_broker(settings.stream.broker) as broker:
-            broker.create_stream(STREAM)
-            broker.append(STREAM, 0, supply)
-            with running_service("learner", settings) as process:
-                process.wait_for(lambda: events(settings.directory, "SnapshotPublished") or None)
-                process.pause()
-                yield HaltedLearner(process, settings, broker, supply)
+def halted_learner(scenario: Scenario, settings: Settings) -> Iterator[HaltedLearner]:
+    """A new model's, with a first snapshot published."""
+    options = ReplayOptions(samples_per_message=SAMPLES_PER_MESSAGE, holdout=False)
+    replayed = zip(messages(scenario, options), envelopes(scenario, options), strict=True)
+    supply = [envelope for message, envelope in replayed if isinstance(message, Samples)]
+    with new_broker(settings.stream.broker) as broker:
+        broker.append(STREAM, 0, supply)
+        with running_service("learner", settings) as process:
+            process.wait_for(lambda: events(settings.directory, "SnapshotPublished") or None)
+            process.pause()
+            yield HaltedLearner(process, settings.directory, broker, supply)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -15,6 +18,11 @@ from benchmarks.images import make_images, whole_images
 from benchmarks.load import closed_loop, open_loop, post
 from benchmarks.processes import Process, running, running_service
 from benchmarks.rounds import Effort, Figure, alternate, ratio
+from benchmarks.service import STREAM, Service, new_broker
+from si_stream.learning.options import ComputeOptions, ModelOptions, NetworkOptions
+from si_stream.settings import LearnerOptions, PredictorOptions, Settings
+from simulators.options import ReplayOptions
+from simulators.replay import replay
 from simulators.scenarios import Scenario
 
 REQUESTS_PER_SECOND = 200
@@ -31,8 +39,9 @@ def prediction_p99_ratio(effort: Effort) -> Figure:
     """
     scenario = whole_images(make_images(effort.amount(60_000), 10))
     with (
-        halted_learner(scenario) as learner,
-        running_service("predictor", learner.settings) as predictor,
+        TemporaryDirectory() as directory,
+        halted_learner(scenario, settings := _settings(directory)) as learner,
+        running_service("predictor", settings) as predictor,
     ):
         port, request, count = _ready(predictor), _request(scenario), effort.amount(1600)
 
@@ -52,10 +61,11 @@ def prediction_cpu_ratio(effort: Effort) -> Figure:
     """
     scenario = whole_images(make_images(1000, 10))
     with (
-        halted_learner(scenario) as learner,
-        running_service("predictor", learner.settings) as predictor,
+        TemporaryDirectory() as directory,
+        running_service("predictor", settings := _settings(directory)) as predictor,
         running(["-m", "benchmarks.trivial_server"]) as trivial,
     ):
+        _publish_a_snapshot(scenario, settings)
         request, count = _request(scenario), effort.amount(4000)
 
         def cpu_seconds(server: Process, port: int) -> float:
@@ -66,6 +76,25 @@ def prediction_cpu_ratio(effort: Effort) -> Figure:
         ours = partial(cpu_seconds, predictor, _ready(predictor))
         baseline = partial(cpu_seconds, trivial, trivial.port())
         return ratio(alternate(effort, 10, ours, baseline))
+
+
+def _settings(directory: str) -> Settings:
+    """Of a learner that is out of others' way, and of a predictor beside it."""
+    return Settings(
+        directory=Path(directory),
+        model=ModelOptions(
+            input_shape=(28, 28), outputs=10, network=NetworkOptions(hidden=(256, 256))
+        ),
+        compute=ComputeOptions(device="cpu"),
+        learner=LearnerOptions(niceness=19, metrics_port=0),
+        predictor=PredictorOptions(port=0),
+    )
+
+
+def _publish_a_snapshot(scenario: Scenario, settings: Settings) -> None:
+    with new_broker("memory:") as broker, closing(Service(broker, settings)) as service:
+        replay(scenario, ReplayOptions(), partial(broker.append, STREAM, 0))
+        service.learn_to_the_end()
 
 
 def _request(scenario: Scenario) -> bytes:

@@ -31,10 +31,9 @@ class Process:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of all its threads since its start, to a hundredth."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        """Of all threads that it has, since they began."""
+        stats = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(stat.read_text(encoding="ascii").split()[0]) for stat in stats) * 1e-9
 
     def port(self) -> int:
         """Of the first address that it names."""

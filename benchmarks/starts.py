@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.images import make_images, split_images
 from benchmarks.processes import events, running_service
 from benchmarks.rounds import Effort, Figure, alternate, figure
-from si_stream.brokers import open_broker
+from benchmarks.service import STREAM, new_broker
 from si_stream.brokers.options import StreamOptions
 from si_stream.learning.options import ComputeOptions
 from si_stream.learning.presets import PRESETS
@@ -32,9 +32,8 @@ def learner_start_seconds(effort: Effort) -> Figure:
     with TemporaryDirectory() as folder:
         broker_url = f"embedded:{folder}/broker.sqlite"
         scenario = split_images(make_images(1000, 100))
-        with open_broker(broker_url) as broker:
-            broker.create_stream("samples")
-            replay(scenario, ReplayOptions(), partial(broker.append, "samples", 0))
+        with new_broker(broker_url) as broker:
+            replay(scenario, ReplayOptions(), partial(broker.append, STREAM, 0))
         numbers = count()
 
         def start() -> float:

@@ -15,59 +15,27 @@ from itertools import count
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from time import perf_counter
 
 import numpy as np
 import torch
-from prometheus_client import CollectorRegistry
 from torch import Tensor
 
 from benchmarks.images import make_images, split_images
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.rounds import Effort, Figure, alternate, ratio
-from services.learner import LearnerHost
+from benchmarks.service import STREAM, Service, new_broker
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
 from si_stream.learning.options import ComputeOptions
 from si_stream.learning.presets import PRESETS
-from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Samples
 from si_stream.settings import Settings
-from si_stream.state import State
 from simulators.options import ReplayOptions
 from simulators.replay import messages, replay
 from simulators.scenarios import Scenario
 
-STREAM = "samples"
-
 Replay = tuple[Scenario, ReplayOptions]
-
-
-class Service:
-    """A new model's learner service, put together within this process as `services.learner` does.
-
-    Args:
-        directory: of the model.
-    """
-
-    def __init__(self, broker: Broker, directory: Path) -> None:
-        preset = PRESETS["split-mnist"]
-        settings = Settings(directory=directory, compute=ComputeOptions(device="cpu"), **preset)
-        self.broker = broker
-        self.state = State(settings, broker.stream_id(STREAM))
-        self.host = LearnerHost(settings, broker, CollectorRegistry(), Event())
-        self.host.resume(self.state)
-
-    def learn_to_the_end(self) -> None:
-        """Take the stream up where it was left, until the next end message."""
-        position = self.state.ledger.position
-        offsets = {partition: place.offset for partition, place in position.items()}
-        with self.broker.reader(STREAM, offsets) as reader:
-            learn_stream(reader, self.state, self.host, until_end=True)
-
-    def close(self) -> None:
-        self.host.close()
 
 
 def learner_step_ratio(effort: Effort) -> Figure:
@@ -78,11 +46,10 @@ def learner_step_ratio(effort: Effort) -> Figure:
     loop has its batches ready. The baseline is in seconds a step.
     """
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(TemporaryDirectory()))
-        broker = stack.enter_context(_new_broker("memory:"))
-        service = stack.enter_context(closing(Service(broker, directory)))
-        model = service.state.settings.model
-        plain = PlainLoop(model)
+        settings = _settings(stack.enter_context(TemporaryDirectory()))
+        broker = stack.enter_context(new_broker("memory:"))
+        service = stack.enter_context(closing(Service(broker, settings)))
+        plain = PlainLoop(settings.model)
         for_service, for_plain = _tasks(effort), _tasks(effort)
 
         def ours() -> float:
@@ -94,7 +61,7 @@ def learner_step_ratio(effort: Effort) -> Figure:
             return (perf_counter() - started) / (service.state.ledger.steps - before)
 
         def theirs() -> float:
-            batches = _batches(next(for_plain), model.batch_size)
+            batches = _batches(next(for_plain), settings.model.batch_size)
             started = perf_counter()
             for inputs, labels in batches:
                 plain.step(inputs, labels)
@@ -110,21 +77,21 @@ def embedded_stream_ratio(effort: Effort) -> Figure:
     """
     with TemporaryDirectory() as directory:
         url = f"embedded:{directory}/broker.sqlite"
-        with _new_broker(url) as embedded, _new_broker("memory:") as memory:
+        with new_broker(url) as embedded, new_broker("memory:") as memory:
             for broker in (embedded, memory):
                 _fill(broker, effort)
             rates = [partial(_samples_per_second, broker) for broker in (embedded, memory)]
             return ratio(alternate(effort, 12, *rates))
 
 
-def embedded_stream_ratio_while_writing(effort: Effort) -> Figure:
+def embedded_while_writing_ratio(effort: Effort) -> Figure:
     """Samples a second through the embedded broker while another process writes them, over in
     memory.
 
     That process is the simulator, as fast as it can. The baseline is in samples a second.
     """
     spawn = multiprocessing.get_context("spawn")
-    with _new_broker("memory:") as memory:
+    with new_broker("memory:") as memory:
         _fill(memory, effort)
 
         def ours() -> float:
@@ -132,7 +99,7 @@ def embedded_stream_ratio_while_writing(effort: Effort) -> Figure:
                 url = f"embedded:{directory}/broker.sqlite"
                 ready, go = spawn.Event(), spawn.Event()
                 writer = spawn.Process(target=fill_when_told, args=(url, effort.quick, ready, go))
-                with _new_broker(url) as embedded:
+                with new_broker(url) as embedded:
                     writer.start()
                     ready.wait()
                     go.set()
@@ -151,15 +118,17 @@ def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent)
         replay(*task, partial(broker.append, STREAM, 0))
 
 
-def _new_broker(url: str) -> Broker:
-    broker = open_broker(url)
-    broker.create_stream(STREAM)
-    return broker
+def _settings(directory: str) -> Settings:
+    preset = PRESETS["split-mnist"]
+    return Settings(directory=Path(directory), compute=ComputeOptions(device="cpu"), **preset)
 
 
 def _samples_per_second(broker: Broker) -> float:
     """Of a new service that learns the whole stream."""
-    with TemporaryDirectory() as directory, closing(Service(broker, Path(directory))) as service:
+    with (
+        TemporaryDirectory() as directory,
+        closing(Service(broker, _settings(directory))) as service,
+    ):
         started = perf_counter()
         service.learn_to_the_end()
         return service.state.ledger.samples / (perf_counter() - started)

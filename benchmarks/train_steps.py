@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from time import process_time
+from types import FunctionType, ModuleType
 
 import torch
 from torch import Tensor
@@ -71,21 +73,18 @@ def heads_step_ratio(effort: Effort) -> Figure:
 def state_bytes_per_parameter(effort: Effort) -> Figure:
     """Bytes of all tensors that training keeps for a parameter, gradients included.
 
-    Counted are the tensors that are there after a step and were not before the learner was, and
-    the gradients at the moment when the backward pass has left them. 784-256-256-10. The baseline
-    is a plain loop's: weights, gradients and Adam's two moments.
+    Counted are the tensors that the learner holds after a step, and the gradients at the moment
+    when the backward pass has left them. 784-256-256-10. The baseline is a plain loop's: weights,
+    gradients and Adam's two moments.
     """
     effort.tick(0, 1)
     model = _model((256, 256), batch_size=64)
     batch = next(_batches(model))
-
-    def ours() -> Step:
-        learner = consolidated_learner(model)
-        return lambda x, y: learner.learn(x, y, head=0)
-
-    counts = [_bytes_per_parameter(make, *batch) for make in (ours, lambda: PlainLoop(model).step)]
+    learner, plain = consolidated_learner(model), PlainLoop(model)
+    ours = _bytes_per_parameter(learner, partial(learner.learn, head=0), *batch)
+    baseline = _bytes_per_parameter(plain, plain.step, *batch)
     effort.tick(1, 1)
-    return Figure(counts[0], "bytes", counts[1], spread=0.0)
+    return Figure(ours, "bytes", baseline, spread=0.0)
 
 
 def consolidated_learner(model: ModelOptions) -> Learner:
@@ -102,13 +101,9 @@ def consolidated_learner(model: ModelOptions) -> Learner:
 def _step_ratio(effort: Effort, model: ModelOptions, rounds: int, steps: int) -> Figure:
     learner, plain = consolidated_learner(model), PlainLoop(model)
     batches, steps = cycle(_batches(model)), effort.amount(steps)
-
-    def learn(inputs: Tensor, labels: Tensor) -> object:
-        return learner.learn(inputs, labels, head=0)
-
-    return ratio(
-        alternate(effort, rounds, _timed(learn, batches, steps), _timed(plain.step, batches, steps))
-    )
+    ours = _timed(partial(learner.learn, head=0), batches, steps)
+    baseline = _timed(plain.step, batches, steps)
+    return ratio(alternate(effort, rounds, ours, baseline))
 
 
 def _timed(step: Step, batches: Iterator[tuple[Tensor, Tensor]], steps: int) -> Callable[[], float]:
@@ -138,28 +133,36 @@ def _batches(model: ModelOptions) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(inputs, labels, strict=True)
 
 
-def _bytes_per_parameter(make: Callable[[], Step], inputs: Tensor, labels: Tensor) -> float:
-    before = {id(tensor) for tensor in _tensors()}
-    step = make()
-    parameters = [tensor for tensor in _tensors() if isinstance(tensor, torch.nn.Parameter)]
-    own = [parameter for parameter in parameters if id(parameter) not in before]
-    gradients: dict[int, int] = {}
+def _bytes_per_parameter(trainer: object, step: Step, inputs: Tensor, labels: Tensor) -> float:
+    parameters = [held for held in _tensors_of(trainer) if isinstance(held, torch.nn.Parameter)]
+    storages: dict[int, int] = {}
 
-    def see(parameter: Tensor) -> None:
-        assert parameter.grad is not None
-        storage = parameter.grad.untyped_storage()
-        gradients[storage.data_ptr()] = storage.nbytes()
+    def count(tensor: Tensor | None) -> None:
+        if tensor is not None:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
 
-    hooks = [p.register_post_accumulate_grad_hook(see) for p in own]  # type: ignore[no-untyped-call]
+    hooks = [
+        parameter.register_post_accumulate_grad_hook(lambda reached: count(reached.grad))  # type: ignore[no-untyped-call]
+        for parameter in parameters
+    ]
     step(inputs, labels)
     for hook in hooks:
         hook.remove()
-    storages = [t.untyped_storage() for t in _tensors() if id(t) not in before]
-    kept = {storage.data_ptr(): storage.nbytes() for storage in storages}
-    count = sum(parameter.numel() for parameter in own)
-    return sum({**kept, **gradients}.values()) / count
+    for tensor in _tensors_of(trainer):
+        count(tensor)
+    return sum(storages.values()) / sum(parameter.numel() for parameter in parameters)
 
 
-def _tensors() -> list[Tensor]:
-    gc.collect()
-    return [found for found in gc.get_objects() if issubclass(type(found), Tensor)]
+def _tensors_of(root: object) -> list[Tensor]:
+    """Every tensor that an object holds, however deep; not what its code refers to."""
+    found, seen, left = [], set[int](), [root]
+    while left:
+        held = left.pop()
+        if id(held) in seen or isinstance(held, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(held))
+        if isinstance(held, Tensor):
+            found.append(held)
+        left += gc.get_referents(held)
+    return found

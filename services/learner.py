@@ -93,7 +93,7 @@ class LearnerHost(Host):
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
 
     def emit(self, event: events.Event) -> None:
-        """Take note of it; of those that come with every batch, many at a time, as that is quicker."""
+        """Take note of it; of those that come with every batch, many at once, which is quicker."""
         self._unheard.append(event)
         if not isinstance(event, events.BatchLearned | events.Received):
             self._hear()

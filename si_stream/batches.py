@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
     @property
     def size(self) -> int:
-        return len(self.labels)
+        return self.labels.size(0)
 
 
 class Batches:

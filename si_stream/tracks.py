@@ -1,7 +1,7 @@
 """A track: a learner and what is measured of it. The main one has a shadow where that is asked for.
 
-Invariant: the tallies are running totals added up batch by batch, so how often they are read changes
-no bit of them.
+Invariant: the tallies are running totals added up batch by batch, so how often they are read
+changes no bit of them.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Track:
             losses = torch.stack([learned.loss for learned in self._unread]).tolist()
             wrong = torch.cat([learned.wrong_B for learned in self._unread])
             for loss, learned in zip(losses, self._unread, strict=True):
-                self._tested.loss += loss * len(learned.wrong_B)
+                self._tested.loss += loss * learned.wrong_B.numel()
             self._tested.wrong += int(wrong.sum())
-            self._tested.samples += len(wrong)
+            self._tested.samples += wrong.numel()
             self._unread.clear()
         return self._tested
 

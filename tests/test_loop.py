@@ -96,11 +96,12 @@ def test_stopped_after_every_batch_it_comes_to_the_same_state(mode: str, tmp_pat
     stream, chosen = of(mode)
     broker, store = memory_broker(stream), CheckpointStore(tmp_path)
     whole, heard = learn(broker, chosen)
-    state, hosts = State(chosen, broker.stream_id(STREAM)), [Listener(stop_after=1)]
-    while learn(broker, chosen, state=state, host=hosts[-1])[1].batches:
-        state = reloaded(state, store)
+    state, hosts = State(chosen, broker.stream_id(STREAM)), list[Listener]()
+    for _ in range(heard.batches + 1):
         hosts.append(Listener(stop_after=1))
-    assert len(hosts) == heard.batches + 1
+        learn(broker, chosen, state=state, host=hosts[-1])
+        state = reloaded(state, store)
+    assert [host.batches for host in hosts] == [1] * heard.batches + [0]
     assert contents(state) == contents(whole)
     assert counted(*hosts) == counted(heard)
 
@@ -346,6 +347,36 @@ def test_old_tasks_are_measured_in_turn_and_all_of_them_at_a_boundary() -> None:
     told = [e for e in heard.events if isinstance(e, events.Evaluated | events.Consolidated)]
     measured = "".join(e.task if isinstance(e, events.Evaluated) else "|" for e in told)
     assert measured == "aaaaa|babababaab|cbcacbcaabc|dbdcdadbabcd|"
+
+
+def test_forgetting_is_the_best_at_any_boundary_so_far_less_the_accuracy_now() -> None:
+    chosen = settings(
+        model=DIGITS, learner={"shadow": "none"}, holdout={"evaluation_interval_steps": 4}
+    )
+    _, heard = learn(memory_broker(digits_stream()), chosen)
+    best: dict[tuple[str, str], float] = {}
+    names: list[str] = []
+    told = 0
+    for event in heard.events:
+        if isinstance(event, events.TaskOpened):
+            names.append(event.task)
+        if isinstance(event, events.Evaluated):
+            before = best.get((event.track, event.task))
+            assert event.forgetting == (None if before is None else before - event.accuracy)
+            told += before is not None
+        if isinstance(event, events.Consolidated):
+            for name, accuracy in zip(names, event.row, strict=True):
+                assert accuracy is not None
+                key = (event.track, name)
+                best[key] = max(accuracy, best.get(key, 0.0))
+    assert told > 20
+
+
+def test_a_silent_stream_without_boundaries_is_one_task_that_the_end_ends() -> None:
+    state = learned(digits_stream(boundaries="silent"), settings(model=DIGITS))
+    assert [task.name for task in state.ledger.tasks.known] == ["task-1"]
+    assert (state.ledger.samples, state.ledger.consolidations) == (867, 1)
+    assert [*state.holdouts.sets] == ["task-1"]
 
 
 def test_progress_is_told_at_a_boundary_however_short_the_task_was() -> None:

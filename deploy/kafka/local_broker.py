@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import random
 import re
 import secrets
 import shutil
@@ -128,7 +129,10 @@ class LocalBroker:
         java = find_java()
         class_path = f"{fetch_jars()}/*"
         for port in self._ports[: 3 if self.login else 2]:
-            _require_free(port)
+            if not _is_free(port):
+                raise NotAvailable(
+                    f"port {port} of 127.0.0.1 is taken; end what listens there, or take another"
+                )
         self._write_files()
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(java, class_path)
@@ -214,7 +218,7 @@ class LocalBroker:
         _run(
             [
                 *(java, "-cp", class_path, "kafka.tools.StorageTool", "format", "--standalone"),
-                *("-t", cluster, "-c", self._properties),
+                *(f"--cluster-id={cluster}", "-c", self._properties),  # it may begin with a dash
             ],
             missing=f"{java} is gone",
         )
@@ -303,21 +307,18 @@ def find_java() -> str:
 
 
 def free_ports() -> Ports:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in Ports._fields]
-    ports = Ports(*(one.getsockname()[1] for one in sockets))
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that stay free while the broker is down: not of those that outgoing connections get,
+    of which a client that knocks in vain may take the very one at which it knocks."""
+    candidates = random.sample(range(20_000, 32_000), k=100)
+    return Ports(*[port for port in candidates if _is_free(port)][: len(Ports._fields)])
 
 
-def _require_free(port: int) -> None:
+def _is_free(port: int) -> bool:
     try:
         socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        raise NotAvailable(
-            f"port {port} of 127.0.0.1 is taken ({error.strerror}); "
-            "end what listens there, or take another port"
-        ) from None
+    except OSError:
+        return False
+    return True
 
 
 def _run(command: list[str | Path], *, missing: str) -> None:
@@ -340,8 +341,7 @@ def main() -> int:
         help="of its records, which stay there (default: si-stream-data/kafka)",
     )
     given = parser.parse_args()
-    ports = Ports(given.port, given.port + 1, given.port + 2)
-    broker = LocalBroker(given.directory, ports=ports)
+    broker = LocalBroker(given.directory, ports=free_ports()._replace(plain=given.port))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print("starting Kafka ...", flush=True)

@@ -5,7 +5,7 @@ Predictions are encoded from arrays without going through these models, which de
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -105,9 +105,13 @@ class AccuracyMatrices(BaseModel):
     )
 
 
-class Status(BaseModel):
-    status: str
-    version: SnapshotVersion | None = None
+class Liveness(BaseModel):
+    status: Literal["live"] = "live"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"] = "ready"
+    version: SnapshotVersion
 
 
 class Index(BaseModel):

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
@@ -54,17 +54,20 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         redirect_slashes=False,
     )
     handle_problems(app)
-    app.router.add_api_route(
+
+    @app.post(
         PATH,
-        prediction.respond,
-        methods=["POST"],
         operation_id="predict",
-        description="Predict the label of each input, with the head of one task.",
         response_model=answers.Predictions | answers.PredictionColumns,
         response_description="`Predictions` for JSON, `PredictionColumns` for raw rows",
         responses=PREDICTION_PROBLEMS,
         openapi_extra=PREDICTION_REQUEST,
     )
+    async def predict(request: Request) -> Response:
+        """Predict the label of each input, with the head of one task."""
+        json = await prediction.answer(request.scope, request.receive)
+        return Response(json, media_type="application/json")
+
     add_readings(app, follower, metrics)
     complete_openapi(app)
     return Front(app, prediction, metrics)
@@ -84,14 +87,14 @@ def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
         return answers.accuracy_matrices(follower.current())
 
     @app.get("/healthz/live", operation_id="live", responses=FAULT)
-    async def live() -> answers.Status:
+    async def live() -> answers.Liveness:
         """The process answers; whether it has a model or a learner does not matter here."""
-        return answers.Status(status="live")
+        return answers.Liveness()
 
     @app.get("/healthz/ready", operation_id="ready", responses=NO_SNAPSHOT)
-    async def ready() -> answers.Status:
+    async def ready() -> answers.Readiness:
         """A snapshot is loaded: predictions can be asked for."""
-        return answers.Status(status="ready", version=answers.version_of(follower.current()))
+        return answers.Readiness(version=answers.version_of(follower.current()))
 
     @app.get(
         "/metrics",

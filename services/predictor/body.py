@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from services.predictor.problems import UnsupportedMediaType
 from si_stream.errors import InputTooLarge
@@ -21,16 +22,16 @@ class Body(NamedTuple):
     content: bytearray
 
 
-async def read_body(request: Request, max_bytes: int) -> Body:
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> Body:
     """Raises:
     UnsupportedMediaType: it is something else than JSON or raw rows, or compressed.
     InputTooLarge: it is, or promises to be, larger than ``max_bytes``.
     ClientDisconnect: nobody waits for the answer any more.
     """
-    media_type = _read_headers(request, max_bytes)
+    media_type = _read_headers(scope, max_bytes)
     content = bytearray()
     while True:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         content += message.get("body", b"")
@@ -40,9 +41,9 @@ async def read_body(request: Request, max_bytes: int) -> Body:
             return Body(media_type, content)
 
 
-def _read_headers(request: Request, max_bytes: int) -> str:
+def _read_headers(scope: Scope, max_bytes: int) -> str:
     declared = b""
-    for name, value in request.scope["headers"]:
+    for name, value in scope["headers"]:
         if name == b"content-type":
             declared = value
         elif name == b"content-length" and int(value) > max_bytes:

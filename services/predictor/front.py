@@ -43,7 +43,7 @@ class Front:
         self.metrics.in_flight += 1
         try:
             if scope["path"] == PATH and scope["method"] == "POST":
-                await self._predict(Request(scope, receive), send_on)
+                status = await self._predict(scope, receive, send)
             else:
                 await self.app(scope, receive, send_on)
         except ClientDisconnect:
@@ -57,9 +57,15 @@ class Front:
             path = PATH if scope["path"] == PATH else route.path if route else UNKNOWN
             self.metrics.answered(path, status)
 
-    async def _predict(self, request: Request, send: Send) -> None:
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> int:
         try:
-            response = await self.prediction.respond(request)
+            json = await self.prediction.answer(scope, receive)
         except PredictionError as error:
             response = prediction_problem(error)
-        await response(request.scope, request.receive, send)
+            await response(scope, receive, send)
+            return response.status_code
+        length = str(len(json)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json})
+        return 200

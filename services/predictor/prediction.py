@@ -14,13 +14,12 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import torch
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from services.predictor.answers import encode_predictions
 from services.predictor.body import ROWS, Body, read_body
 from services.predictor.follower import Follower
-from services.predictor.inputs import from_json, from_rows, kind_of
+from services.predictor.inputs import kind
 from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.errors import MalformedRequest, MessageError
@@ -47,11 +46,11 @@ class Prediction:
             1, "prediction", initializer=torch.set_num_threads, initargs=(options.threads,)
         )
 
-    async def respond(self, request: Request) -> Response:
-        """Raises PredictionError."""
+    async def answer(self, scope: Scope, receive: Receive) -> bytes:
+        """The JSON that answers a request. Raises PredictionError."""
         served = self.follower.current()
-        body = await read_body(request, self.options.max_body_bytes)
-        query: bytes = request.scope["query_string"]
+        body = await read_body(scope, receive, self.options.max_body_bytes)
+        query: bytes = scope["query_string"]
         started = perf_counter()
         if len(body.content) <= INLINE_BYTES:
             answer = self._answer(served, body, query)
@@ -59,20 +58,20 @@ class Prediction:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._worker, self._answer, served, body, query)
         self.metrics.predicted(answer.task, answer.inputs, perf_counter() - started)
-        return Response(answer.json, media_type="application/json")
+        return answer.json
 
     def _answer(self, served: Served, body: Body, query: bytes) -> Answered:
         columns = body.media_type == ROWS
         limit = self.options.max_inputs
         if columns:
             task = served.task_of_query.get(query) or served.task(_task_of_query(query))
-            inputs = from_rows(body.content, served.model, limit)
+            inputs = served.takes.from_rows(body.content, limit)
         else:
             if query:
                 raise MalformedRequest("with JSON the task is a member of the body, not a query")
             members = _members(body.content)
             task = served.task(_task_of_members(members))
-            inputs = from_json(members["inputs"], served.model, limit)
+            inputs = served.takes.from_json(members["inputs"], limit)
         probabilities_BC = served.probabilities(inputs, task)
         json = encode_predictions(served, task, probabilities_BC, columns=columns)
         return Answered(task.name, len(inputs), json)
@@ -94,7 +93,7 @@ def _members(body: bytearray) -> dict[str, object]:
 def _task_of_members(members: dict[str, object]) -> str | None:
     task = members.get("task")
     if task is not None and not isinstance(task, str):
-        raise MalformedRequest(f"task must be text, not {kind_of(task)}")
+        raise MalformedRequest(f"task must be text, not {kind(task)}")
     return task
 
 

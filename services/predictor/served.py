@@ -11,10 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from services.predictor.inputs import DTYPES
+from services.predictor.inputs import InputFormat
 from si_stream.checkpoints.snapshots import ServedTask, Snapshot
 from si_stream.errors import CorruptCheckpoint, UnknownTask, WrongInput
 from si_stream.learning.frozen import FrozenNetwork
@@ -32,6 +31,7 @@ class Served:
         self.manifest = manifest = snapshot.manifest
         self.version = manifest.version
         self.model = manifest.model
+        self.takes = InputFormat(manifest.model)
         self.tasks = {task.name: task for task in manifest.tasks}
         self.task_of_query = {
             f"task={quote(task.name, safe='')}".encode(): task for task in manifest.tasks
@@ -46,16 +46,15 @@ class Served:
         }
         """Members of every answer."""
         for name, weights in snapshot.weights.items():
-            if weights.is_floating_point() and not bool(weights.isfinite().all()):
+            if not math.isfinite(weights.sum()):
                 raise CorruptCheckpoint(
                     f"snapshot {self.version} holds {name} that is not finite: learning has "
                     "diverged; go back to an older checkpoint with a lower learning rate"
                 )
         try:
             self.network = FrozenNetwork(self.model, snapshot.weights)
-            zeros = torch.zeros(1, *self.model.input_shape, dtype=DTYPES[self.model.dtype])
             for task in manifest.tasks:
-                self.network.probabilities(zeros, task.head)
+                self.network.probabilities(self.takes.zeros(), task.head)
         except (ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CorruptCheckpoint(
@@ -86,7 +85,7 @@ class Served:
         """
         probabilities_BC: npt.NDArray[np.float32]
         probabilities_BC = self.network.probabilities(inputs, task.head).numpy()
-        if not math.isfinite(probabilities_BC.sum()):
+        if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
             raise WrongInput(
                 "the inputs are so large that the network overflows float32; "
                 "scale them as the model's training data were"

@@ -41,7 +41,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     gc.collect()
-    gc.freeze()  # what the imports made never dies: without it, to look it all through costs 50 ms
+    gc.freeze()  # what the imports made never dies, and to look it all through takes long
     logger.info("predictor on %s, following %s", url_of(listener), settings.directory)
     server.run(sockets=[listener])
 

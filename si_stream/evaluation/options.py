@@ -31,8 +31,9 @@ class HoldoutOptions(Options):
         "sample is never learned on another occasion",
     )
     evaluation_interval_steps: int = Field(
-        200,
+        500,
         ge=1,
-        description="steps between evaluations of the active task; all tasks are evaluated at "
-        "each boundary. 200 keeps the cost to some per cent of learning",
+        description="steps between evaluations of the active task and of one other; all tasks are "
+        "evaluated at each boundary. With sets of 2,000 and batches of 64, 500 cost some 3 % of "
+        "learning, 200 some 8 %",
     )

@@ -12,6 +12,8 @@ from si_stream.learning.networks import build_head, build_trunk, count_features,
 from si_stream.learning.options import ModelOptions
 from si_stream.learning.parameters import WEIGHTS, ParameterGroup
 
+CPU = torch.device("cpu")
+
 
 def weights_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What predictions need of a `Learner.state`: no moments, no ω, Ω, θ̃, no generators."""
@@ -44,12 +46,15 @@ class FrozenNetwork:
             ParameterGroup(module).load_state(own)
             module.eval().requires_grad_(False)
         shared = [trunk] if model.network.kind == "module" else as_functions(trunk)
+        if model.network.kind == "mlp" and len(model.input_shape) == 1:
+            shared = shared[1:]  # its inputs are flat already
         self.chains = [[*shared, *as_functions(modules[f"heads.{n}"])] for n in range(len(heads))]
 
-    @torch.inference_mode()
     def probabilities(self, inputs: Tensor, head: int) -> Tensor:
         """``[B, *input_shape]`` of the model's dtype → ``[B, outputs]``; a row adds up to 1."""
-        x = scaled(inputs, torch.device("cpu"))
+        # No `inference_mode`: nothing here asks for a gradient. And `scaled` in one operation,
+        # where that can be; at a batch of one, such calls are what costs.
+        x = torch.div(inputs, 255) if inputs.dtype == torch.uint8 else scaled(inputs, CPU)
         for layer in self.chains[head]:
             x = layer(x)
         return torch.softmax(x, 1)

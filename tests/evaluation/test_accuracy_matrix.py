@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from si_stream.evaluation import accuracy_matrix
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
 
 Table = list[list[float | None]]
@@ -89,3 +91,27 @@ def test_when_an_old_task_comes_again_the_other_is_the_one_that_may_be_forgotten
 def test_a_matrix_outlives_a_checkpoint() -> None:
     matrix = matrix_of([[None], [0.8, 0.1 + 0.2]])
     assert AccuracyMatrix.model_validate_json(matrix.model_dump_json()) == matrix
+
+
+def test_rows_are_kept_up_to_a_limit_and_the_figures_count_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(0)
+    trained = [0, 1, 2, *generator.integers(0, 3, 40).tolist()]
+    table: Table = [generator.random(min(n + 1, 3)).tolist() for n in range(len(trained))]
+    table[1][0] = None
+    whole, short = AccuracyMatrix(), AccuracyMatrix()
+    for row, task in zip(table, trained, strict=True):
+        whole.append(row, task)
+        with monkeypatch.context() as patch:
+            patch.setattr(accuracy_matrix, "KEPT_ROWS", 4)
+            short.append(row, task)
+        assert short.rows == whole.rows[-4:]
+        assert short.dropped_rows + len(short.rows) == len(whole.rows)
+        assert short.average_accuracy() == whole.average_accuracy()
+        assert short.mean_forgetting() == whole.mean_forgetting()
+        assert short.backward_transfer() == whole.backward_transfer()
+        for one in range(3):
+            assert short.forgetting(one) == whole.forgetting(one)
+            assert short.forgetting(one, now=0.5) == whole.forgetting(one, now=0.5)
+    assert AccuracyMatrix.model_validate_json(short.model_dump_json()) == short

@@ -57,6 +57,13 @@ def started(*arguments: str, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def averages_in(shown: str) -> tuple[float, float]:
+    """The average accuracy with and without Synaptic Intelligence, from the metrics shown."""
+    averages = re.findall(r'si_stream_average_accuracy_ratio{track="(\w+)"} (\S+)', shown)
+    assert [track for track, _ in averages] == ["main", "shadow"]
+    return float(averages[0][1]), float(averages[1][1])
+
+
 def test_it_shows_who_remembers_and_who_forgets_and_ends_by_itself(
     tmp_path: Path, taken_ports: tuple[str, str]
 ) -> None:
@@ -76,9 +83,7 @@ def test_it_shows_who_remembers_and_who_forgets_and_ends_by_itself(
     assert finished.stderr == ""
     assert shown.endswith("0 []\n")  # the demo itself learns nothing
 
-    averages = re.findall(r'si_stream_average_accuracy_ratio{track="(\w+)"} (\S+)', shown)
-    main_average, shadow_average = (float(ratio) for _, ratio in averages)
-    assert [track for track, _ in averages] == ["main", "shadow"]
+    main_average, shadow_average = averages_in(shown)
     assert main_average > 0.95
     assert shadow_average < main_average - 0.03
     assert shown.count("holdout accuracy in %") == 5
@@ -93,6 +98,22 @@ def test_it_shows_who_remembers_and_who_forgets_and_ends_by_itself(
     for port in taken_ports:
         assert f":{port}/" not in shown
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_mnist_is_remembered_with_synaptic_intelligence_and_forgotten_without(
+    mnist_root: Path, tmp_path: Path
+) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "services", "demo", "--directory", str(tmp_path)],
+        env={**os.environ, "SI_STREAM_DATA": str(mnist_root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "learns split-mnist" in finished.stdout
+    main_average, shadow_average = averages_in(finished.stdout)
+    assert main_average >= 0.97
+    assert shadow_average <= main_average - 0.05
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the command shown uses curl")

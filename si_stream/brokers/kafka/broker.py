@@ -37,7 +37,7 @@ from si_stream.brokers.kafka.producer import BATCH_BYTES, Producer
 from si_stream.brokers.kafka.reach import NotThere, fault, wait_for_broker
 from si_stream.brokers.kafka.reader import KafkaReader
 from si_stream.brokers.options import KafkaOptions
-from si_stream.errors import BrokerError
+from si_stream.errors import BrokerError, StreamNotFound
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

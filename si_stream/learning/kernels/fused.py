@@ -45,7 +45,9 @@ def _adam(
     penalised: bool,
     integrated: bool,
 ) -> None:
-    rate, epsilon, beta1, rest1, beta2, rest2, twice_c = numbers
+    of = theta.dtype.type
+    rate, epsilon, twice_c = of(numbers[0]), of(numbers[1]), of(numbers[6])
+    beta1, rest1, beta2, rest2 = of(numbers[2]), of(numbers[3]), of(numbers[4]), of(numbers[5])
     for i in range(theta.size):
         old = theta[i]
         total = g[i]
@@ -70,7 +72,7 @@ def _sgd(
     penalised: bool,
     integrated: bool,
 ) -> None:
-    rate, twice_c = numbers
+    rate, twice_c = theta.dtype.type(numbers[0]), theta.dtype.type(numbers[1])
     for i in range(theta.size):
         old = theta[i]
         total = g[i]
@@ -92,6 +94,7 @@ class FusedKernel(Kernel):
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "update") if threads > 1 else None
+        self._arrays: dict[int, tuple[Tensor, Array]] = {}
 
     def adam(
         self, at: Synapses, m: Tensor, v: Tensor, gradient: Tensor, step: AdamStep, strength: float
@@ -111,21 +114,27 @@ class FusedKernel(Kernel):
         gradient: Tensor,
         numbers: tuple[float, ...],
     ) -> None:
-        theta = at.weights.numpy()
-        arrays = [theta, gradient.numpy(), *(moment.numpy() for moment in moments)]
+        theta = self._array(at.weights)
+        arrays = [theta, gradient.numpy(), *(self._array(moment) for moment in moments)]
         arrays += [
-            theta[:0] if view is None else view.numpy()
+            theta[:0] if view is None else self._array(view)
             for view in (at.path_integral, at.importance, at.reference)
         ]
-        scalars = tuple(map(theta.dtype.type, numbers))
         flags = (at.importance is not None, at.path_integral is not None)
         if self._pool is None or theta.size < self.threads * WORTH_A_THREAD:
-            kernel(*arrays, scalars, *flags)
+            kernel(*arrays, numbers, *flags)
             return
         edges = np.linspace(0, theta.size, self.threads + 1).astype(int)
         parts = [
-            self._pool.submit(kernel, *(a[i:j] for a in arrays), scalars, *flags)
+            self._pool.submit(kernel, *(a[i:j] for a in arrays), numbers, *flags)
             for i, j in pairwise(edges)
         ]
         for part in wait(parts).done:
             part.result()
+
+    def _array(self, view: Tensor) -> Array:
+        """A view as an array, made once: for a small parameter it takes longer than the update."""
+        known = self._arrays.get(id(view))
+        if known is None or known[0] is not view:
+            known = self._arrays[id(view)] = (view, view.numpy())
+        return known[1]

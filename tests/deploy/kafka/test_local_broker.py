@@ -19,7 +19,6 @@ from deploy.kafka.local_broker import (
     free_ports,
 )
 
-
 # Makes the directory that Maven is to fill, for a shell that calls it $jars.
 MAKE_JARS = (
     "for word; do case $word in -DoutputDirectory=*) jars=${word#*=};; esac; done; "

@@ -118,7 +118,7 @@ def test_before_the_first_boundary_the_matrix_is_empty(tmp_path: Path) -> None:
 
 
 def test_health(predictor: Running) -> None:
-    assert predictor.client.get("/healthz/live").json()["status"] == "live"
+    assert predictor.client.get("/healthz/live").json() == {"status": "live"}
     ready = predictor.client.get("/healthz/ready").json()
     assert ready == {"status": "ready", "version": {"epoch": 1, "step": 3}}
 
@@ -221,8 +221,8 @@ def test_the_documented_request_is_answered_as_documented(
         ("/", answers.Index),
         ("/tasks", answers.TaskList),
         ("/accuracy-matrix", answers.AccuracyMatrices),
-        ("/healthz/live", answers.Status),
-        ("/healthz/ready", answers.Status),
+        ("/healthz/live", answers.Liveness),
+        ("/healthz/ready", answers.Readiness),
     ],
 )
 def test_what_is_read_is_as_documented(path: str, model: type, predictor: Running) -> None:

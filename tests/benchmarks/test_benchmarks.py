@@ -1,0 +1,63 @@
+"""Every benchmark runs and writes its entry; what it says of speed is no test's business."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.__main__ import app
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.rounds import Effort
+
+QUICK = Effort(rounds=1, quick=True)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_benchmark_runs(name: str) -> None:
+    told: list[tuple[int, int]] = []
+    found = BENCHMARKS[name].run(QUICK._replace(tick=lambda *progress: told.append(progress)))
+    assert found.value > 0
+    assert found.baseline > 0
+    assert found.spread == 0  # of a single round
+    assert told == [(0, 1), (1, 1)]
+
+
+def test_a_parameter_costs_28_bytes_and_with_adam_alone_16() -> None:
+    found = BENCHMARKS["state_bytes_per_parameter"].run(QUICK)
+    assert (round(found.value, 2), round(found.baseline, 2)) == (28, 16)
+
+
+def test_the_names_are_these() -> None:
+    assert sorted(BENCHMARKS) == [
+        "embedded_stream_ratio",
+        "embedded_while_writing_ratio",
+        "heads_step_ratio",
+        "learner_start_seconds",
+        "learner_step_ratio",
+        "prediction_cpu_ratio",
+        "prediction_p99_ratio",
+        "si_step_ratio_permuted",
+        "si_step_ratio_split",
+        "state_bytes_per_parameter",
+    ]
+
+
+def test_the_command_prints_a_table_and_writes_the_entries(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    name = "state_bytes_per_parameter"
+    arguments = ["--quick", "--only", name, "--output", str(output)]
+    ran = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert ran.exit_code == 0, ran.output
+    assert name in ran.stdout
+    entries = json.loads(output.read_text())
+    assert entries.keys() == {name}
+    assert entries[name].keys() == {"value", "unit", "baseline", "spread"}
+
+
+def test_a_name_that_is_none_is_refused_with_those_that_are() -> None:
+    ran = CliRunner().invoke(app, ["--only", "speed"], env={"COLUMNS": "1000"})
+    assert ran.exit_code == 2
+    assert "learner_start_seconds" in ran.output
