@@ -62,7 +62,7 @@ def resubmit_letters(settings: Settings, ids: Collection[str], reason: str | Non
 
 
 def _opened(settings: Settings) -> Broker:
-    return open_broker(settings.stream.broker)
+    return open_broker(settings.stream.broker, settings.kafka)
 
 
 def _letters(broker: Broker, settings: Settings, reason: str | None) -> Iterator[Letter]:

@@ -30,7 +30,7 @@ from si_stream.checkpoints.store import (
     learning_settings,
 )
 from si_stream.dead_letters import DeadLetters, Fault
-from si_stream.errors import IdentityMismatch, SettingsError
+from si_stream.errors import BrokerError, IdentityMismatch, SettingsError, StreamNotFound
 from si_stream.learning.frozen import weights_of
 from si_stream.loop import Host, learn_stream
 from si_stream.settings import Settings
@@ -105,7 +105,7 @@ class LearnerHost(Host):
         """Learn with a reader of all partitions; whether to do so again, as there are more now."""
         ledger, stream = state.ledger, self.settings.stream.name
         if ledger.tasks.active is None:
-            ledger.know(self.partitions())
+            ledger.know(len(self.ends()))
         offsets = {k: position.offset for k, position in ledger.position.items()}
         with self.broker.reader(stream, offsets) as reader:
             until_end = self.settings.learner.exit_at_end
@@ -114,8 +114,10 @@ class LearnerHost(Host):
     def set_aside(self, fault: Fault) -> None:
         self.dead_letters.add(fault, time.time())
 
-    def partitions(self) -> int:
-        return self.broker.partitions(self.settings.stream.name)
+    def ends(self) -> list[int]:
+        stream = self.settings.stream.name
+        partitions = range(self.broker.partitions(stream))
+        return [self.broker.watermarks(stream, partition).high for partition in partitions]
 
     def stopping(self) -> bool:
         return self.stop.is_set()
@@ -207,11 +209,13 @@ class LearnerHost(Host):
         self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, state: State) -> None:
-        stream = self.settings.stream.name
-        for partition in range(self.broker.partitions(stream)):
-            high = self.broker.watermarks(stream, partition).high
+        try:
+            ends = self.ends()
+        except BrokerError:
+            return  # Its reader says that the broker is away, and when it is back.
+        for partition, end in enumerate(ends):
             position = state.ledger.position.get(partition)
-            lag = high - (position.offset if position else 0)
+            lag = end - (position.offset if position else 0)
             self.telemetry.lag.labels(partition).set(lag)
 
     def _is_news(self, what: str, state: State) -> bool:
@@ -293,17 +297,21 @@ def run(settings: Settings) -> None:
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)
     stop = Event()
-    with stopped_by_signals(stop), open_broker(settings.stream.broker) as broker:
-        stream = settings.stream.name
-        broker.create_stream(stream)
+    stream, url = settings.stream, settings.stream.broker
+    with stopped_by_signals(stop), open_broker(url, settings.kafka) as broker:
+        try:
+            stream_id = broker.stream_id(stream.name)
+        except StreamNotFound:
+            broker.create_stream(stream.name, max_message_bytes=stream.max_message_bytes)
+            stream_id = broker.stream_id(stream.name)
         registry = CollectorRegistry()
-        state = State(settings, broker.stream_id(stream))
+        state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
         with closing(host), serving_metrics(settings, registry) as address:
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):
-                logger.info("stream %s has more partitions now", stream)
+                logger.info("stream %s has more partitions now", stream.name)
             host.checkpoint(state)
             host.publish(state)
 

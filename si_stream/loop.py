@@ -39,8 +39,8 @@ class Host(ABC):
         """Whether to return after this batch. A service that has been told to, say."""
 
     @abstractmethod
-    def partitions(self) -> int:
-        """How many the stream has now. Asked at boundaries."""
+    def ends(self) -> list[int]:
+        """Of each partition that the stream has now, the offset behind its last record."""
 
     @abstractmethod
     def between_batches(self, state: State) -> None:
@@ -106,11 +106,11 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         emit(events.StreamEnded(ledger.steps, ledger.samples))
                         if until_end:
                             return False
-                    if host.partitions() != len(ledger.position):
+                    if len(host.ends()) != len(ledger.position):
                         return True
             if not batches.pending:
                 ledger.stand_at(delivery.behind)
-        if idle and until_end and ledger.ended:
+        if idle and until_end and ledger.ended and merge.is_behind(host.ends()):
             return False
         if merge.awaited != awaited:
             awaited = merge.awaited

@@ -87,6 +87,12 @@ class Merge:
         some_wait = any(self._arrived.values())
         self.awaited = next(iter(self._moving()), None) if some_wait else None
 
+    def is_behind(self, ends: Sequence[int]) -> bool:
+        """Whether all that lies before these offsets, one of each partition, has been delivered."""
+        return not any(self._arrived.values()) and all(
+            self._reader.next_offset(partition) >= ends[partition] for partition in self._arrived
+        )
+
     def _next(self) -> Collection[int]:
         """The partitions to deliver from: one, all of them at a boundary, or none as yet."""
         moving = self._moving()

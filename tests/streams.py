@@ -109,7 +109,7 @@ class Listener(Host):
         self.batches = 0
         self.checkpoints = 0
         self.published = 0
-        self.known_partitions = 1
+        self.broker: Broker = MemoryBroker()
         self.faults: list[Fault] = []
 
     def emit(self, event: events.Event) -> None:
@@ -119,8 +119,9 @@ class Listener(Host):
     def set_aside(self, fault: Fault) -> None:
         self.faults.append(fault)
 
-    def partitions(self) -> int:
-        return self.known_partitions
+    def ends(self) -> list[int]:
+        partitions = range(self.broker.partitions(STREAM))
+        return [self.broker.watermarks(STREAM, partition).high for partition in partitions]
 
     def stopping(self) -> bool:
         return self.batches == self.stop_after
@@ -177,7 +178,7 @@ def learn(
     while again:
         if state.ledger.tasks.active is None:
             state.ledger.know(broker.partitions(STREAM))
-        host.known_partitions = broker.partitions(STREAM)
+        host.broker = broker
         offsets = {k: position.offset for k, position in state.ledger.position.items()}
         with read(broker.reader(STREAM, offsets)) as reader:
             again = learn_stream(reader, state, host, until_end=until_end)
