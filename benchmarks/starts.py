@@ -34,7 +34,7 @@ def learner_start_seconds(effort: Effort) -> Figure:
         scenario = split_images(make_images(1000, 100))
         with open_broker(broker_url) as broker:
             broker.create_stream("samples")
-            replay(scenario, ReplayOptions(), partial(broker.append, "samples", 0))
+            replay(scenario, ReplayOptions(), partial(broker.append, "samples"))
         numbers = count()
 
         def start() -> float:

@@ -87,7 +87,7 @@ def learner_step_ratio(effort: Effort) -> Figure:
 
         def ours() -> float:
             broker.prune(STREAM, 0, broker.watermarks(STREAM, 0).high)
-            replay(*next(for_service), partial(broker.append, STREAM, 0))
+            replay(*next(for_service), partial(broker.append, STREAM))
             before = service.state.ledger.steps
             started = perf_counter()
             service.learn_to_the_end()
@@ -148,7 +148,7 @@ def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent)
     ready.set()
     go.wait()
     with open_broker(url) as broker:
-        replay(*task, partial(broker.append, STREAM, 0))
+        replay(*task, partial(broker.append, STREAM))
 
 
 def _new_broker(url: str) -> Broker:
@@ -166,7 +166,7 @@ def _samples_per_second(broker: Broker) -> float:
 
 
 def _fill(broker: Broker, effort: Effort) -> None:
-    replay(*_one_task(effort), partial(broker.append, STREAM, 0))
+    replay(*_one_task(effort), partial(broker.append, STREAM))
 
 
 def _one_task(effort: Effort) -> Replay:

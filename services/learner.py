@@ -17,6 +17,7 @@ from threading import Event
 import torch
 from prometheus_client import CollectorRegistry, start_http_server
 
+from services.awaited import AwaitedPartition
 from services.journal import Journal
 from services.logs import log_to_stderr
 from si_stream import events
@@ -61,6 +62,7 @@ class LearnerHost(Host):
         self.snapshots = SnapshotStore(settings.directory)
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
+        self.awaited = AwaitedPartition()
         self.epoch = 0
         self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
@@ -89,21 +91,21 @@ class LearnerHost(Host):
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
 
     def emit(self, event: events.Event) -> None:
-        """Take note of it; of those that come with every batch, many at a time, as that is quicker."""
+        """Take note of it; of those that come with every batch, many at once, which is quicker."""
         self._unheard.append(event)
         if not isinstance(event, events.BatchLearned | events.Received):
             self._hear()
         if isinstance(event, events.Rejected) and self._is_due(event.reason):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if isinstance(event, events.Awaiting):
+            self.awaited.becomes(event.partition)
 
     def learn(self, state: State) -> bool:
-        """Learn with a reader of all partitions; whether to do so again, as there are more now."""
-        ledger, stream = state.ledger, self.settings.stream.name
-        if ledger.tasks.active is None:
-            ledger.know(self.partitions())
-        offsets = {k: position.offset for k, position in ledger.position.items()}
-        with self.broker.reader(stream, offsets) as reader:
+        """Learn what all partitions hold; whether to do so again, as there are more of them now."""
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with self.broker.reader(self.settings.stream.name, offsets) as reader:
+            self.telemetry.watch_partitions(reader.partitions)
             until_end = self.settings.learner.exit_at_end
             return learn_stream(reader, state, self, until_end=until_end)
 
@@ -114,6 +116,7 @@ class LearnerHost(Host):
         return self.stop.is_set()
 
     def between_batches(self, state: State) -> None:
+        self.awaited.remind()
         if self._is_due("hearing"):
             self._hear()
         if self._is_due("checkpoint"):

@@ -7,7 +7,7 @@ because its batch was not full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from si_stream import events
 from si_stream.batches import Admitted, TaskEnd
@@ -16,7 +16,7 @@ from si_stream.brokers.interface import Position, Record
 from si_stream.errors import MessageError
 from si_stream.merging import Cursor, Delivery
 from si_stream.messages.kinds import Boundary, End, Samples
-from si_stream.opening import Opened, SortedRows
+from si_stream.opening import SortedRows
 from si_stream.state import State
 
 
