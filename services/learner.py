@@ -17,6 +17,7 @@ from threading import Event
 import torch
 from prometheus_client import CollectorRegistry, start_http_server
 
+from services.awaited import AwaitedPartition
 from services.journal import Journal
 from services.logs import log_to_stderr
 from si_stream import events
@@ -64,6 +65,7 @@ class LearnerHost(Host):
         self.journal = Journal(settings.directory)
         stream = settings.stream
         self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
+        self.awaited = AwaitedPartition()
         self.epoch = 0
         self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
@@ -100,29 +102,33 @@ class LearnerHost(Host):
         if isinstance(event, events.Rejected) and self._is_due(event.reason):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if isinstance(event, events.Awaiting):
+            self.awaited.becomes(event.partition)
 
     def learn(self, state: State) -> bool:
-        """Learn with a reader of all partitions; whether to do so again, as there are more now."""
-        ledger, stream = state.ledger, self.settings.stream.name
-        if ledger.tasks.active is None:
-            ledger.know(len(self.ends()))
-        offsets = {k: position.offset for k, position in ledger.position.items()}
-        with self.broker.reader(stream, offsets) as reader:
+        """Learn what all partitions hold; whether to do so again, as there are more of them now."""
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with self.broker.reader(self.settings.stream.name, offsets) as reader:
+            self.telemetry.watch_partitions(reader.partitions)
             until_end = self.settings.learner.exit_at_end
             return learn_stream(reader, state, self, until_end=until_end)
 
     def set_aside(self, fault: Fault) -> None:
         self.dead_letters.add(fault, time.time())
 
-    def ends(self) -> list[int]:
+    def ends(self) -> list[int] | None:
         stream = self.settings.stream.name
-        partitions = range(self.broker.partitions(stream))
-        return [self.broker.watermarks(stream, partition).high for partition in partitions]
+        try:
+            partitions = range(self.broker.partitions(stream))
+            return [self.broker.watermarks(stream, partition).high for partition in partitions]
+        except BrokerError:
+            return None  # The reader says that the broker is away, and when it is back.
 
     def stopping(self) -> bool:
         return self.stop.is_set()
 
     def between_batches(self, state: State) -> None:
+        self.awaited.remind()
         if self._is_due("hearing"):
             self._hear()
         if self._is_due("checkpoint"):
@@ -209,11 +215,7 @@ class LearnerHost(Host):
         self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, state: State) -> None:
-        try:
-            ends = self.ends()
-        except BrokerError:
-            return  # Its reader says that the broker is away, and when it is back.
-        for partition, end in enumerate(ends):
+        for partition, end in enumerate(self.ends() or []):
             position = state.ledger.position.get(partition)
             lag = end - (position.offset if position else 0)
             self.telemetry.lag.labels(partition).set(lag)

@@ -34,7 +34,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Awaiting:
-    """Samples wait in other partitions for one that has none; None when none does any more."""
+    """Messages of other partitions wait for one that has none; None when they do no longer."""
 
     partition: int | None
 

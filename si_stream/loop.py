@@ -39,8 +39,9 @@ class Host(ABC):
         """Whether to return after this batch. A service that has been told to, say."""
 
     @abstractmethod
-    def ends(self) -> list[int]:
-        """Of each partition that the stream has now, the offset behind its last record."""
+    def ends(self) -> list[int] | None:
+        """Of each partition that the stream has now, the offset behind its last record; None
+        while the broker cannot say."""
 
     @abstractmethod
     def between_batches(self, state: State) -> None:
@@ -58,21 +59,21 @@ class Host(ABC):
 def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> bool:
     """Learn a stream from the state's position on, until the host stops it.
 
-    Returns whether it is to be called again, with a reader of all partitions: so at a boundary
-    at which the stream has more of them than the state knows. They take part from there on.
+    Returns whether it is to be called again, with a new reader: so at a boundary where the stream
+    has partitions that the state does not know. They take part from there on.
 
     Args:
-        reader: begins at the offsets of the state's position.
+        reader: begins at the offsets of the state's position, and at 0 in other partitions.
         until_end: return at the stream's end message; otherwise wait for what comes after it.
     """
     ledger, tracks, emit, settings = state.ledger, state.tracks, host.emit, state.settings
+    if ledger.tasks.active is None:
+        ledger.know(reader.partitions)
     opener = Opener(state.schema, state.holdouts, settings.stream.max_message_bytes)
     in_turn = settings.stream.merge == "in-turn"
-    merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, in_turn=in_turn)
+    merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, emit, in_turn=in_turn)
     intake = Intake(state, emit, host.set_aside)
     batches = Batches(state.schema, settings.model.batch_size)
-
-    awaited: int | None = None
 
     while not host.stopping():
         idle = True
@@ -106,15 +107,14 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         emit(events.StreamEnded(ledger.steps, ledger.samples))
                         if until_end:
                             return False
-                    if len(host.ends()) != len(ledger.position):
+                    if (ends := host.ends()) and len(ends) != len(ledger.position):
                         return True
             if not batches.pending:
                 ledger.stand_at(delivery.behind)
-        if idle and until_end and ledger.ended and merge.is_behind(host.ends()):
-            return False
-        if merge.awaited != awaited:
-            awaited = merge.awaited
-            emit(events.Awaiting(awaited))
+        if idle and until_end and ledger.ended:
+            ends = host.ends()
+            if ends is not None and merge.is_behind(ends):
+                return False
         host.between_batches(state)
     return False
 

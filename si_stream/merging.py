@@ -2,7 +2,9 @@
 
 Strict round robin, a message from each partition in turn. A partition whose boundary has come rests
 until all the others have reached theirs; then those boundaries are delivered as one. So the k-th
-boundaries of the partitions belong together, whoever sent them and whenever they arrived.
+boundaries of the partitions belong together, whoever sent them and whenever they arrived. But a
+partition whose very first message is a boundary takes part behind that one, and holds up none
+before: so one that was added later has its place in the stream, whenever it is noticed.
 Invariant: a partition that has nothing is waited for, never skipped, unless ``merge = arrival``
 gives that up.
 """
@@ -13,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from si_stream import events
 from si_stream.brokers.interface import Position, Reader, Record
-from si_stream.errors import MessageError
-from si_stream.messages.kinds import Samples
+from si_stream.messages.kinds import Boundary, End
 from si_stream.opening import Opened, Opener
 
 
@@ -30,10 +32,9 @@ class Cursor(NamedTuple):
         inside = {record.partition: Position(record.offset, row)}
         return Cursor(self.positions | inside, record.partition)
 
-    def behind(self, records: Sequence[Record]) -> Cursor:
-        """The place behind messages that are delivered next."""
+    def behind(self, records: Sequence[Record], turn: int = 0) -> Cursor:
+        """The place behind messages that are delivered next, and whose turn it is then."""
         passed = {record.partition: Position(record.offset + 1) for record in records}
-        turn = (records[-1].partition + 1) % len(self.positions)
         return Cursor(self.positions | passed, turn)
 
 
@@ -51,10 +52,13 @@ class Merge:
         cursor: where to begin. A message that it lies in is delivered whole.
         opener: opens records as they arrive.
         has_seen: whether an event id has acted already, so that its boundary is none.
+        emit: told which partition is awaited, and when none is any more.
         in_turn: False delivers what has arrived, whosever turn it is (``merge = arrival``).
 
     Attributes:
-        awaited: the partition that others have to wait for; None where none has to.
+        awaited: the partition without which nothing can be delivered, although others have
+            messages; None where there is none. One for which they waited for less than a poll's
+            time-out does not count.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Merge:
         cursor: Cursor,
         opener: Opener,
         has_seen: Callable[[str], bool],
+        emit: events.Emit,
         *,
         in_turn: bool = True,
     ) -> None:
@@ -71,21 +76,40 @@ class Merge:
         self._cursor = cursor
         self._opener = opener
         self._has_seen = has_seen
+        self._emit = emit
         self._in_turn = in_turn
         self._arrived: dict[int, deque[Opened]] = {p: deque() for p in sorted(cursor.positions)}
 
     def poll(self, timeout_seconds: float) -> Iterator[Delivery]:
-        """What has come and is next, in order; each is acted on before the following is asked for."""
+        """What has come and is next, in order. Act on each before asking for the following."""
         empty = [partition for partition, arrived in self._arrived.items() if not arrived]
-        for opened in self._opener.open(self._reader.poll(timeout_seconds, empty)):
+        records = self._reader.poll(timeout_seconds, empty)
+        for opened in self._opener.open(records):
             self._arrived[opened.record.partition].append(opened)
         while partitions := self._next():
             next_ones = tuple(self._arrived[partition].popleft() for partition in partitions)
             before = self._cursor
-            self._cursor = before.behind([one.record for one in next_ones])
+            self._cursor = before.behind(
+                [one.record for one in next_ones], self._turn_after(next_ones)
+            )
+            self._await(None)
             yield Delivery(next_ones, before, self._cursor)
-        some_wait = any(self._arrived.values())
-        self.awaited = next(iter(self._moving()), None) if some_wait else None
+        if not records and any(self._arrived.values()):
+            self._await(self._moving()[0])
+
+    def _await(self, partition: int | None) -> None:
+        if partition != self.awaited:
+            self.awaited = partition
+            self._emit(events.Awaiting(partition))
+
+    def _turn_after(self, delivered: Sequence[Opened]) -> int:
+        """The first's after a boundary. One that acted already takes no turn, so that whoever
+        completes a boundary by sending it again moves no sample to another place.
+        """
+        record, message, _ = delivered[-1]
+        if isinstance(message, Boundary | End):
+            return record.partition if self._has_seen(message.event_id) else 0
+        return (record.partition + 1) % len(self._arrived)
 
     def is_behind(self, ends: Sequence[int]) -> bool:
         """Whether all that lies before these offsets, one of each partition, has been delivered."""
@@ -94,10 +118,11 @@ class Merge:
         )
 
     def _next(self) -> Collection[int]:
-        """The partitions to deliver from: one, all of them at a boundary, or none as yet."""
+        """The partitions to deliver from: one, or all that have begun at a boundary, or none."""
         moving = self._moving()
         if not moving:
-            return self._arrived.keys()
+            begun = [n for n, place in self._cursor.positions.items() if place > Position()]
+            return begun or self._arrived.keys()
         candidates = moving[:1] if self._in_turn else moving
         return [partition for partition in candidates if self._arrived[partition]][:1]
 
@@ -108,9 +133,8 @@ class Merge:
         return [partition for partition in in_order if not self._rests(partition)]
 
     def _rests(self, partition: int) -> bool:
-        if not self._arrived[partition]:
+        arrived = self._arrived[partition]
+        if not arrived:
             return False
-        message = self._arrived[partition][0].message
-        if isinstance(message, Samples | MessageError):
-            return False
-        return not self._has_seen(message.event_id)
+        message = arrived[0].message
+        return isinstance(message, Boundary | End) and not self._has_seen(message.event_id)

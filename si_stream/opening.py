@@ -55,7 +55,8 @@ class Opener:
             message = decode(record.headers, record.value, self.schema, self.max_message_bytes)
         except MessageError as error:
             return Opened(record, error)
-        return Opened(record, message, self._sorted(message) if isinstance(message, Samples) else None)
+        rows = self._sorted(message) if isinstance(message, Samples) else None
+        return Opened(record, message, rows)
 
     def _sorted(self, samples: Samples) -> SortedRows:
         rejected = rejected_rows(samples, self.schema)

@@ -46,6 +46,12 @@ def simulate(
     samples_per_message: Annotated[
         int, typer.Option(min=1, max=65_536, help="Samples in one message.")
     ] = 128,
+    partitions: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1000, help="Of the stream: samples go to one after the other, in turn."
+        ),
+    ] = 1,
     rate: Annotated[
         float | None,
         typer.Option(help="Samples a second.", show_default="as fast as the broker takes them"),
@@ -110,6 +116,7 @@ def simulate(
     options = ReplayOptions(
         epochs_per_task=epochs,
         samples_per_message=samples_per_message,
+        partitions=partitions,
         rate_samples_per_second=rate,
         seed=seed,
         boundaries=boundaries,
@@ -151,8 +158,9 @@ def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> 
 
     total = sample_count(scenario, options)
     with open_broker(url) as broker, _caught_signals() as caught:
-        broker.create_stream(stream)
-        if (watermarks := broker.watermarks(stream, 0)).high > watermarks.low:
+        broker.create_stream(stream, options.partitions)
+        marks = [broker.watermarks(stream, number) for number in range(options.partitions)]
+        if any(high > low for low, high in marks):
             _say(
                 f"stream {stream!r} is not empty: a boundary under an event id that it holds "
                 f"already, from the same scenario and seed, will do nothing"
@@ -163,7 +171,7 @@ def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> 
             sent = replay(
                 scenario,
                 options,
-                partial(broker.append, stream, 0),
+                partial(broker.append, stream),
                 progress=show,
                 stop=lambda: bool(caught),
             )

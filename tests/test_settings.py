@@ -265,7 +265,7 @@ def test_settings_cannot_be_changed() -> None:
 
 SURFACE = {
     "": "preset data directory",
-    "stream": "broker name max_message_bytes",
+    "stream": "broker name merge max_message_bytes",
     "model": "name input_shape dtype outputs heads batch_size seed",
     "model.network": "kind hidden module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",

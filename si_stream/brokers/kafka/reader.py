@@ -123,6 +123,10 @@ class KafkaReader(Reader):
         self._thread = threading.Thread(target=self._read_ahead, name="kafka-reader", daemon=True)
         self._thread.start()
 
+    @property
+    def partitions(self) -> int:
+        return len(self._partitions)
+
     def poll(
         self, timeout_seconds: float, partitions: Collection[int] | None = None
     ) -> list[Record]:
