@@ -113,7 +113,8 @@ def si_stream(
     if context.invoked_subcommand is None:
         print(context.get_help())
     elif context.invoked_subcommand == "simulate":  # sends where the same settings let others read
-        stream = load_settings(_config_file_from_environment()).stream
+        settings = load_settings(_config_file_from_environment())
+        stream, context.obj = settings.stream, settings.kafka
         context.default_map = {"simulate": {"broker": stream.broker, "stream": stream.name}}
 
 

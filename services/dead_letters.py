@@ -1,4 +1,4 @@
-"""What became of messages that could not be learned from: list them, look at one, send them again."""
+"""Messages that could not be learned from: list them, look at one, send them again."""
 
 from __future__ import annotations
 

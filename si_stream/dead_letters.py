@@ -3,9 +3,9 @@
 A letter holds the message's original bytes; a bad row of a message that is otherwise good becomes a
 message of that row alone, so that sending it again does not train its neighbours again.
 
-Invariant: each fault has one letter. A letter is durable before the checkpoint that passes its place
-is written (1), the checkpoint holds how far the letters went (2), and a learner that resumes from
-an older one finds the letters behind that mark and does not write them again (3).
+Invariant: each fault has one letter. A letter is durable before the checkpoint that passes its
+place is written (1), the checkpoint holds how far the letters went (2), and a learner that resumes
+from an older one finds the letters behind that mark and does not write them again (3).
 """
 
 from __future__ import annotations

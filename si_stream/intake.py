@@ -17,7 +17,7 @@ from si_stream.dead_letters import Fault
 from si_stream.errors import MessageError
 from si_stream.merging import Cursor, Delivery
 from si_stream.messages.kinds import Boundary, End, Samples
-from si_stream.opening import SortedRows
+from si_stream.opening import Opened, SortedRows
 from si_stream.state import State
 
 
@@ -28,9 +28,7 @@ class Intake:
     set_aside: given what is rejected.
     """
 
-    def __init__(
-        self, state: State, emit: events.Emit, set_aside: Callable[[Fault], None]
-    ) -> None:
+    def __init__(self, state: State, emit: events.Emit, set_aside: Callable[[Fault], None]) -> None:
         self.state = state
         self.emit = emit
         self.set_aside = set_aside

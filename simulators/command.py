@@ -22,10 +22,12 @@ from si_stream.errors import SettingsError
 from simulators.options import Boundaries, Codec, ReplayOptions, ScenarioName
 
 if TYPE_CHECKING:
+    from si_stream.brokers.options import KafkaOptions
     from simulators.scenarios import Scenario
 
 
 def simulate(
+    context: typer.Context,
     scenario: Annotated[
         ScenarioName | None,
         typer.Argument(
@@ -126,7 +128,7 @@ def simulate(
         end=end,
     )
     chosen = _chosen_scenario(scenario, data, tasks, seed, task_count)
-    caught = _send(chosen, options, broker, stream)
+    caught = _send(chosen, options, broker, stream, context.obj)
     if caught:
         raise typer.Exit(128 + caught)
 
@@ -150,14 +152,20 @@ def _chosen_scenario(
     return load_scenario(name, seed=seed, task_count=task_count)
 
 
-def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> int:
+def _send(
+    scenario: Scenario,
+    options: ReplayOptions,
+    url: str,
+    stream: str,
+    kafka: KafkaOptions | None,
+) -> int:
     """Replay and say so in a line; the signal that stopped it, or 0."""
     from si_stream.brokers import open_broker
     from simulators.progress import shown_progress
     from simulators.replay import replay, sample_count
 
     total = sample_count(scenario, options)
-    with open_broker(url) as broker, _caught_signals() as caught:
+    with open_broker(url, kafka) as broker, _caught_signals() as caught:
         broker.create_stream(stream, options.partitions)
         marks = [broker.watermarks(stream, number) for number in range(options.partitions)]
         if any(high > low for low, high in marks):

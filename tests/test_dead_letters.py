@@ -1,4 +1,4 @@
-"""Dead letters: each fault once, its original bytes, and nothing twice whatever stops the learner."""
+"""Dead letters: each fault once, with its original bytes, whatever stops a learner."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from si_stream.brokers.interface import Broker, Envelope
 from si_stream.dead_letters import Letter, read_letters, stream_of_letters
 from si_stream.errors import StreamNotFound
 from si_stream.messages.codecs import decode
-from si_stream.messages.kinds import Boundary, End, Samples
+from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.streams import STREAM, memory_broker, samples, settings
 
 BROKEN = Envelope({"ce_type": "si-stream.samples", "content-type": "application/json"}, b"{")
-MESSAGES = [
+MESSAGES: list[Message | Envelope] = [
     samples(12, 0, task="a", bad=[3, 7]),
     BROKEN,
     samples(4, 50, task="a"),

@@ -8,7 +8,7 @@ import pytest
 
 from services.command import main
 from si_stream.brokers import open_broker
-from tests.streams import STREAM, SMALL, enveloped, samples
+from tests.streams import SMALL, STREAM, enveloped, samples
 
 
 def learner_flags(directory: Path) -> list[str]:
@@ -43,7 +43,9 @@ def test_a_letter_is_listed_with_its_reason_and_place(
     assert main(["dead-letters", "list", "--directory", str(directory)]) == 0
     listed = capsys.readouterr().out
     assert "at 0/0 row 2  label_out_of_range" in listed
-    assert main(["dead-letters", "list", "--directory", str(directory), "--reason", "not_finite"]) == 0
+    assert (
+        main(["dead-letters", "list", "--directory", str(directory), "--reason", "not_finite"]) == 0
+    )
     assert capsys.readouterr().out == ""
 
 
