@@ -33,7 +33,7 @@ def learner_start_seconds(effort: Effort) -> Figure:
         broker_url = f"embedded:{folder}/broker.sqlite"
         scenario = split_images(make_images(1000, 100))
         with new_broker(broker_url) as broker:
-            replay(scenario, ReplayOptions(), partial(broker.append, STREAM, 0))
+            replay(scenario, ReplayOptions(), partial(broker.append, STREAM))
         numbers = count()
 
         def start() -> float:

@@ -54,7 +54,7 @@ def learner_step_ratio(effort: Effort) -> Figure:
 
         def ours() -> float:
             broker.prune(STREAM, 0, broker.watermarks(STREAM, 0).high)
-            replay(*next(for_service), partial(broker.append, STREAM, 0))
+            replay(*next(for_service), partial(broker.append, STREAM))
             before = service.state.ledger.steps
             started = perf_counter()
             service.learn_to_the_end()
@@ -115,7 +115,7 @@ def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent)
     ready.set()
     go.wait()
     with open_broker(url) as broker:
-        replay(*task, partial(broker.append, STREAM, 0))
+        replay(*task, partial(broker.append, STREAM))
 
 
 def _settings(directory: str) -> Settings:
@@ -135,7 +135,7 @@ def _samples_per_second(broker: Broker) -> float:
 
 
 def _fill(broker: Broker, effort: Effort) -> None:
-    replay(*_one_task(effort), partial(broker.append, STREAM, 0))
+    replay(*_one_task(effort), partial(broker.append, STREAM))
 
 
 def _one_task(effort: Effort) -> Replay:

@@ -113,7 +113,8 @@ def si_stream(
     if context.invoked_subcommand is None:
         print(context.get_help())
     elif context.invoked_subcommand == "simulate":  # sends where the same settings let others read
-        stream = load_settings(_config_file_from_environment()).stream
+        settings = load_settings(_config_file_from_environment())
+        stream, context.obj = settings.stream, settings.kafka
         context.default_map = {"simulate": {"broker": stream.broker, "stream": stream.name}}
 
 
@@ -250,6 +251,68 @@ def predictor(
 
 
 app.command("simulate")(simulate)
+
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="Messages that could not be learned from: see them, send them again."
+)
+app.add_typer(dead_letters, name="dead-letters")
+OfReason = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", help="Only of this reason.")
+]
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    reason: OfReason = None,
+) -> None:
+    """Each with its id, where it came from and what is wrong."""
+    from services.dead_letters import list_letters
+
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    list_letters(settings, reason)
+
+
+@dead_letters.command("show")
+def show_dead_letter(
+    letter_id: Annotated[str, typer.Argument(metavar="ID")],
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """What is known of it on stderr, the message's own bytes on stdout."""
+    from services.dead_letters import show_letter
+
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    show_letter(settings, letter_id)
+
+
+@dead_letters.command("resubmit")
+def resubmit_dead_letters(
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    reason: OfReason = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All of them, or all of the --reason.")
+    ] = False,
+) -> None:
+    """Send messages to the end of the stream again; a bad row without its neighbours."""
+    from services.dead_letters import resubmit_letters
+
+    if not letter_ids and not everything:
+        raise SettingsError("name the ids of the letters to send again, or say --all")
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    resubmit_letters(settings, letter_ids or [], reason)
 
 
 @app.command()

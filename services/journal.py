@@ -19,7 +19,7 @@ from si_stream.checkpoints.files import cannot_write
 
 NAME, FORMER = "events.jsonl", "events.1.jsonl"
 LIMIT_BYTES = 16 * 1024 * 1024
-UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured)
+UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured, events.Awaiting)
 
 
 class Journal:
@@ -39,7 +39,7 @@ class Journal:
             raise cannot_write(directory, error) from error
 
     def hear(self, event: events.Event) -> None:
-        """Write an event down; those of every batch are left to the metrics."""
+        """Write an event down; those of every batch or message are left to the metrics."""
         if isinstance(event, UNTOLD):
             return
         line = {"event": type(event).__name__, "time_seconds": time.time(), **asdict(event)}

@@ -17,6 +17,7 @@ from threading import Event
 import torch
 from prometheus_client import CollectorRegistry, start_http_server
 
+from services.awaited import AwaitedPartition
 from services.journal import Journal
 from services.logs import log_to_stderr
 from si_stream import events
@@ -29,7 +30,8 @@ from si_stream.checkpoints.store import (
     arithmetic,
     learning_settings,
 )
-from si_stream.errors import IdentityMismatch, SettingsError
+from si_stream.dead_letters import DeadLetters, Fault
+from si_stream.errors import BrokerError, IdentityMismatch, SettingsError, StreamNotFound
 from si_stream.learning.frozen import weights_of
 from si_stream.loop import Host, learn_stream
 from si_stream.settings import Settings
@@ -61,6 +63,9 @@ class LearnerHost(Host):
         self.snapshots = SnapshotStore(settings.directory)
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
+        stream = settings.stream
+        self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
+        self.awaited = AwaitedPartition()
         self.epoch = 0
         self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
@@ -79,6 +84,7 @@ class LearnerHost(Host):
             self._check(checkpoint, state)
             self._load(checkpoint, state)
             self._note_changes(checkpoint, state)
+        self.dead_letters.resume(state.ledger.dead_letters)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
         if checkpoint is not None:
@@ -96,11 +102,33 @@ class LearnerHost(Host):
         if isinstance(event, events.Rejected) and self._is_due(event.reason):
             logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if isinstance(event, events.Awaiting):
+            self.awaited.becomes(event.partition)
+
+    def learn(self, state: State) -> bool:
+        """Learn what all partitions hold; whether to do so again, as there are more of them now."""
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with self.broker.reader(self.settings.stream.name, offsets) as reader:
+            self.telemetry.watch_partitions(reader.partitions)
+            until_end = self.settings.learner.exit_at_end
+            return learn_stream(reader, state, self, until_end=until_end)
+
+    def set_aside(self, fault: Fault) -> None:
+        self.dead_letters.add(fault, time.time())
+
+    def ends(self) -> list[int] | None:
+        stream = self.settings.stream.name
+        try:
+            partitions = range(self.broker.partitions(stream))
+            return [self.broker.watermarks(stream, partition).high for partition in partitions]
+        except BrokerError:
+            return None  # The reader says that the broker is away, and when it is back.
 
     def stopping(self) -> bool:
         return self.stop.is_set()
 
     def between_batches(self, state: State) -> None:
+        self.awaited.remind()
         if self._is_due("hearing"):
             self._hear()
         if self._is_due("checkpoint"):
@@ -115,6 +143,7 @@ class LearnerHost(Host):
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
         if self._is_news("checkpoint", state):
             started = time.perf_counter()
+            state.ledger.dead_letters = self.dead_letters.flush()
             _, size = self.checkpoints.write(state, self.epoch, time.time())
             self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
             seconds = time.perf_counter() - started
@@ -186,11 +215,9 @@ class LearnerHost(Host):
         self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, state: State) -> None:
-        stream = self.settings.stream.name
-        for partition in range(self.broker.partitions(stream)):
-            high = self.broker.watermarks(stream, partition).high
+        for partition, end in enumerate(self.ends() or []):
             position = state.ledger.position.get(partition)
-            lag = high - (position.offset if position else 0)
+            lag = end - (position.offset if position else 0)
             self.telemetry.lag.labels(partition).set(lag)
 
     def _is_news(self, what: str, state: State) -> bool:
@@ -272,19 +299,21 @@ def run(settings: Settings) -> None:
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)
     stop = Event()
-    with stopped_by_signals(stop), open_broker(settings.stream.broker) as broker:
-        stream = settings.stream.name
-        broker.create_stream(stream)
+    stream, url = settings.stream, settings.stream.broker
+    with stopped_by_signals(stop), open_broker(url, settings.kafka) as broker:
+        try:
+            stream_id = broker.stream_id(stream.name)
+        except StreamNotFound:
+            broker.create_stream(stream.name, max_message_bytes=stream.max_message_bytes)
+            stream_id = broker.stream_id(stream.name)
         registry = CollectorRegistry()
-        state = State(settings, broker.stream_id(stream))
+        state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
         with closing(host), serving_metrics(settings, registry) as address:
             host.resume(state)
             logger.info("metrics at %s", address)
-            offsets = {k: position.offset for k, position in state.ledger.position.items()}
-            until_end = settings.learner.exit_at_end
-            with broker.reader(stream, offsets) as reader:
-                learn_stream(reader, state, host, until_end=until_end)
+            while host.learn(state):
+                logger.info("stream %s has more partitions now", stream.name)
             host.checkpoint(state)
             host.publish(state)
 

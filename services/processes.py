@@ -15,8 +15,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from pydantic import SecretStr
 
 from si_stream.errors import ProcessEnded
 from si_stream.settings import Settings
@@ -107,14 +110,16 @@ def tell(name: str, line: str) -> None:
 def environment_of(settings: Settings) -> dict[str, str]:
     """This process's environment with the settings in it, and no others of ours."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-    for key, value in flattened(settings.model_dump(mode="json")):
+    for key, value in flattened(settings.model_dump()):
         if value is not None:
             environment[PREFIX + key.upper().replace(".", "__")] = _text(value)
     return environment
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
 @contextmanager

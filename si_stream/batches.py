@@ -15,27 +15,34 @@ import torch
 from torch import Tensor
 
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Position
+from si_stream.brokers.interface import Record
+from si_stream.merging import Cursor
 from si_stream.messages.kinds import SampleSchema
 
 
 class Admitted(NamedTuple):
-    """Samples of a task to train on, in order; ``rows`` are theirs in the message."""
+    """Samples of a task to train on, in order; ``rows`` are theirs in the record's message.
+
+    ``behind`` is the place behind that message.
+    """
 
     task: Task
     inputs: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
     rows: Sequence[int]
+    record: Record
+    behind: Cursor
 
 
 class TaskEnd(NamedTuple):
     """A place in the stream where the active task has ended, if there is one.
 
-    ``event_id`` is that of the message that says so, None where a change of name does.
+    The event ids are those of the messages that say so, none where a change of name does.
     """
 
-    then: Position
-    event_id: str | None
+    before: Cursor
+    behind: Cursor
+    event_ids: tuple[str, ...] = ()
     next_task: str | None = None
     ends_stream: bool = False
 
@@ -43,13 +50,13 @@ class TaskEnd(NamedTuple):
 class Batch(NamedTuple):
     """Inputs ``[B, *input_shape]``, labels ``[B]`` int64, valid until the next batch is asked for.
 
-    ``then`` is the position behind its last sample.
+    ``then`` is the place of the next sample not yet in a batch.
     """
 
     task: Task
     inputs: Tensor
     labels: Tensor
-    then: Position
+    then: Cursor
 
     @property
     def size(self) -> int:
@@ -66,21 +73,20 @@ class Batches:
         self._into = (self._inputs.numpy(), self._labels.numpy())
         self._size = batch_size
         self._filled = 0
-        self._then = Position()
 
     @property
     def pending(self) -> int:
         """Samples that wait for the rest of their batch."""
         return self._filled
 
-    def complete(self, taken: Admitted | TaskEnd, offset: int) -> Iterator[Batch]:
-        """Take samples of the message at an offset, and yield each batch that they complete.
+    def complete(self, taken: Admitted | TaskEnd) -> Iterator[Batch]:
+        """Take a message's samples, and yield each batch that they complete.
 
         A task's end completes the batch that waits, short as it is.
         """
         if isinstance(taken, TaskEnd):
             if self._filled:
-                yield self._emptied()
+                yield self._emptied(taken.before)
             return
         self._task = taken.task
         done = 0
@@ -90,14 +96,13 @@ class Batches:
             self._into[0][there], self._into[1][there] = taken.inputs[here], taken.labels[here]
             done += count
             self._filled += count
-            self._then = Position(offset, taken.rows[done - 1] + 1)
             if self._filled == self._size:
-                yield self._emptied()
+                yield self._emptied(taken.behind.within(taken.record, taken.rows[done - 1] + 1))
 
-    def _emptied(self) -> Batch:
+    def _emptied(self, then: Cursor) -> Batch:
         inputs, labels = self._inputs, self._labels
         if self._filled < self._size:
             inputs, labels = inputs[: self._filled], labels[: self._filled]
-        batch = Batch(self._task, inputs, labels, self._then)
+        batch = Batch(self._task, inputs, labels, then)
         self._filled = 0
         return batch

@@ -33,6 +33,13 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaiting:
+    """Messages of other partitions wait for one that has none; None when they do no longer."""
+
+    partition: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOpened:
     """A task has begun, or has been taken up again; ``known`` tasks there are so far."""
 
@@ -129,6 +136,7 @@ class StreamEnded:
 Event = (
     Received
     | Rejected
+    | Awaiting
     | TaskOpened
     | BatchLearned
     | Progress

@@ -1,115 +1,88 @@
-"""Intake: from a record to what the loop acts on, the samples to train and the ends of tasks.
+"""Intake: from a delivered message to what the loop acts on, samples to train or a task's end.
 
-Here messages are decoded, what cannot be learned from is rejected, and holdout samples are put
+Here messages are counted, what cannot be learned from is rejected, and holdout samples are put
 aside. Invariant: each row is counted once, also when a resumed learner reads it a second time
 because its batch was not full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from si_stream import events
 from si_stream.batches import Admitted, TaskEnd
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Position, Record
+from si_stream.brokers.interface import Position
+from si_stream.dead_letters import Fault
 from si_stream.errors import MessageError
-from si_stream.messages.codecs import decode
-from si_stream.messages.kinds import Boundary, End, Message, Samples
-from si_stream.messages.validation import RejectedRow, rejected_rows
+from si_stream.merging import Cursor, Delivery
+from si_stream.messages.kinds import Boundary, End, Samples
+from si_stream.opening import Opened, SortedRows
 from si_stream.state import State
-
-
-class SortedRows(NamedTuple):
-    """A message's rows, each in one of three: rejected with its fault, held out, or to train."""
-
-    rejected: list[RejectedRow]
-    held: Sequence[int]
-    train: Sequence[int]
-
-
-class Opened(NamedTuple):
-    """A record and the message in it, or what is wrong with it; the rows of samples sorted."""
-
-    record: Record
-    message: Message | MessageError
-    rows: SortedRows | None = None
 
 
 class Intake:
     """Args:
     state: its ledger and its holdout sets are kept up to date.
     emit: told of what is received and rejected.
+    set_aside: given what is rejected.
     """
 
-    def __init__(self, state: State, emit: events.Emit) -> None:
+    def __init__(self, state: State, emit: events.Emit, set_aside: Callable[[Fault], None]) -> None:
         self.state = state
         self.emit = emit
+        self.set_aside = set_aside
 
-    def open(self, records: Sequence[Record]) -> list[Opened]:
-        """Decode records, and see which rows can be learned from; nothing is counted yet.
-
-        All at once, since the processor then has the code at hand: between two batches, which
-        empty its caches, each would take five times as long.
-        """
-        return [self._opened(record) for record in records]
-
-    def take(self, opened: Opened) -> Iterator[TaskEnd | Admitted]:
-        """What a record asks for, in order: a task's end, samples to train on, both or neither.
+    def take(self, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
+        """What a delivery asks for, in order: a task's end, samples to train on, both or neither.
 
         Each is to be acted on before the next is asked for.
         """
-        ledger = self.state.ledger
-        record, message, rows = opened
-        here, behind = Position(record.offset), Position(record.offset + 1)
-        fresh = here >= ledger.counted.get(record.partition, Position())
-        taken: TaskEnd | Admitted | None = None
-        try:
-            if isinstance(message, MessageError):
-                raise message
-            if isinstance(message, Samples):
+        counted = self.state.ledger.counted
+        if isinstance(delivery.opened[0].message, Boundary | End):
+            taken: TaskEnd | Admitted | None = self._task_end(delivery)
+        else:
+            (opened,) = delivery.opened
+            record, message, rows = opened
+            fresh = Position(record.offset) >= counted.get(record.partition, Position())
+            taken = None
+            try:
+                if isinstance(message, MessageError):
+                    raise message
+                assert isinstance(message, Samples)
                 assert rows is not None
                 if self._begins_another_task(message, rows):
-                    yield TaskEnd(here, event_id=None)
-                taken = self._samples(record, message, rows, fresh)
-            else:
-                taken = self._task_end(message, behind)
-        except MessageError as error:
-            if fresh:
-                self._reject(record, None, error)
-        ledger.counted[record.partition] = max(behind, ledger.counted.get(record.partition, behind))
+                    here = delivery.behind.within(record, 0)
+                    yield TaskEnd(before=here, behind=here)
+                taken = self._samples(opened, message, rows, fresh, delivery.behind)
+            except MessageError as error:
+                if fresh:
+                    self._reject(Fault(opened, None, error))
+        for record, *_ in delivery.opened:
+            behind = Position(record.offset + 1)
+            counted[record.partition] = max(behind, counted.get(record.partition, behind))
         if taken is not None:
             yield taken
 
-    def _opened(self, record: Record) -> Opened:
-        limit = self.state.settings.stream.max_message_bytes
-        try:
-            message = decode(record.headers, record.value, self.state.schema, limit)
-        except MessageError as error:
-            return Opened(record, error)
-        rows = self._sorted(message) if isinstance(message, Samples) else None
-        return Opened(record, message, rows)
-
-    def _task_end(self, message: Boundary | End, then: Position) -> TaskEnd | None:
-        if self.state.ledger.tasks.has_seen(message.event_id):
+    def _task_end(self, delivery: Delivery) -> TaskEnd | None:
+        """What the boundaries that were delivered as one say; None where all acted before."""
+        messages = [one.message for one in delivery.opened]
+        new = [
+            message
+            for message in messages
+            if isinstance(message, Boundary | End)
+            and not self.state.ledger.tasks.has_seen(message.event_id)
+        ]
+        if not new:
             return None
-        if isinstance(message, End):
-            return TaskEnd(then, message.event_id, ends_stream=True)
-        return TaskEnd(then, message.event_id, message.next_task)
-
-    def _sorted(self, samples: Samples) -> SortedRows:
-        rejected = rejected_rows(samples, self.state.schema)
-        bad = {row for row, _ in rejected}
-        rows = range(len(samples))
-        good = [row for row in rows if row not in bad] if bad else rows
-        if samples.role == "holdout":
-            return SortedRows(rejected, held=good, train=())
-        diverted = self.state.holdouts.diverts(samples.inputs)
-        if diverted is None:
-            return SortedRows(rejected, held=(), train=good)
-        held = [row for row in good if diverted[row]]
-        return SortedRows(rejected, held, [row for row in good if not diverted[row]])
+        named = (message.next_task for message in new if isinstance(message, Boundary))
+        return TaskEnd(
+            delivery.before,
+            delivery.behind,
+            event_ids=tuple(dict.fromkeys(message.event_id for message in new)),
+            next_task=next((name for name in named if name is not None), None),
+            ends_stream=any(isinstance(message, End) for message in new),
+        )
 
     def _begins_another_task(self, samples: Samples, rows: SortedRows) -> bool:
         """Raises MessageError where its task cannot be learned, or be held out for, now."""
@@ -122,12 +95,13 @@ class Intake:
         return tasks.check(samples.task, limits) and len(rows.train) > 0
 
     def _samples(
-        self, record: Record, samples: Samples, rows: SortedRows, fresh: bool
+        self, opened: Opened, samples: Samples, rows: SortedRows, fresh: bool, behind: Cursor
     ) -> Admitted | None:
         """Rows are counted, held out and admitted; those before the position were trained on."""
+        record = opened.record
         if fresh:
             for row, error in rows.rejected:
-                self._reject(record, row, error)
+                self._reject(Fault(opened, row, error))
             if rows.held:
                 name = self.state.ledger.tasks.name_of(samples.task)
                 held = list(rows.held)
@@ -143,8 +117,8 @@ class Intake:
         if resumed.row and resumed.offset == record.offset:
             left = [row for row in left if row >= resumed.row]
         if len(left) == len(samples):
-            return Admitted(task, samples.inputs, samples.labels, left)
-        return Admitted(task, samples.inputs[left], samples.labels[left], left)
+            return Admitted(task, samples.inputs, samples.labels, left, record, behind)
+        return Admitted(task, samples.inputs[left], samples.labels[left], left, record, behind)
 
     def _open(self, samples: Samples) -> Task:
         ledger, model = self.state.ledger, self.state.settings.model
@@ -155,8 +129,10 @@ class Intake:
             self.emit(events.TaskOpened(task.name, task.number, task.head, *place))
         return task
 
-    def _reject(self, record: Record, row: int | None, error: MessageError) -> None:
-        rejected = self.state.ledger.rejected
-        rejected[error.reason] = rejected.get(error.reason, 0) + 1
-        place = (record.partition, record.offset, row)
-        self.emit(events.Rejected(error.reason, str(error), *place))
+    def _reject(self, fault: Fault) -> None:
+        rejected, reason = self.state.ledger.rejected, fault.error.reason
+        rejected[reason] = rejected.get(reason, 0) + 1
+        record = fault.opened.record
+        place = (record.partition, record.offset, fault.row)
+        self.emit(events.Rejected(reason, str(fault.error), *place))
+        self.set_aside(fault)

@@ -13,7 +13,10 @@ from si_stream import events
 from si_stream.batches import Batches, TaskEnd
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers.interface import Reader
+from si_stream.dead_letters import Fault
 from si_stream.intake import Intake
+from si_stream.merging import Merge
+from si_stream.opening import Opener
 from si_stream.state import State
 from si_stream.tracks import Track
 
@@ -28,8 +31,17 @@ class Host(ABC):
     def emit(self, event: events.Event) -> None: ...
 
     @abstractmethod
+    def set_aside(self, fault: Fault) -> None:
+        """Keep what could not be learned from; it has been counted."""
+
+    @abstractmethod
     def stopping(self) -> bool:
         """Whether to return after this batch. A service that has been told to, say."""
+
+    @abstractmethod
+    def ends(self) -> list[int] | None:
+        """Of each partition that the stream has now, the offset behind its last record; None
+        while the broker cannot say."""
 
     @abstractmethod
     def between_batches(self, state: State) -> None:
@@ -44,38 +56,44 @@ class Host(ABC):
         """Let predictors have the weights."""
 
 
-def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> None:
+def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> bool:
     """Learn a stream from the state's position on, until the host stops it.
 
+    Returns whether it is to be called again, with a new reader: so at a boundary where the stream
+    has partitions that the state does not know. They take part from there on.
+
     Args:
-        reader: begins at the offsets of the state's position.
+        reader: begins at the offsets of the state's position, and at 0 in other partitions.
         until_end: return at the stream's end message; otherwise wait for what comes after it.
     """
-    ledger, tracks, emit = state.ledger, state.tracks, host.emit
-    intake = Intake(state, emit)
-    batches = Batches(state.schema, state.settings.model.batch_size)
+    ledger, tracks, emit, settings = state.ledger, state.tracks, host.emit, state.settings
+    if ledger.tasks.active is None:
+        ledger.know(reader.partitions)
+    opener = Opener(state.schema, state.holdouts, settings.stream.max_message_bytes)
+    in_turn = settings.stream.merge == "in-turn"
+    merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, emit, in_turn=in_turn)
+    intake = Intake(state, emit, host.set_aside)
+    batches = Batches(state.schema, settings.model.batch_size)
 
     while not host.stopping():
-        records = reader.poll(POLL_SECONDS)  # consume
-        if not records and until_end and ledger.ended:
-            return
-        for opened in intake.open(records):  # decode
-            partition, offset = opened.record.partition, opened.record.offset
-            for taken in intake.take(opened):
-                for batch in batches.complete(taken, offset):  # assemble
+        idle = True
+        for delivery in merge.poll(POLL_SECONDS):  # consume, decode
+            idle = False
+            for taken in intake.take(delivery):
+                for batch in batches.complete(taken):  # assemble
                     started = perf_counter()
                     for track in tracks:
                         track.learn(batch)  # test, then train
-                    ledger.learned(batch, partition)
+                    ledger.learned(batch)
                     seconds = perf_counter() - started
                     emit(events.BatchLearned(batch.task.name, batch.size, seconds, ledger.steps))
                     watch(state, batch.task, emit)
                     host.between_batches(state)
                     if host.stopping():
-                        return
+                        return False
 
                 if isinstance(taken, TaskEnd):
-                    task = ledger.end_task(taken, partition)
+                    task = ledger.end_task(taken)
                     if task is not None:
                         for track in tracks:
                             tell_progress(track, state, task, emit)
@@ -88,10 +106,17 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                     if taken.ends_stream:
                         emit(events.StreamEnded(ledger.steps, ledger.samples))
                         if until_end:
-                            return
+                            return False
+                    if (ends := host.ends()) and len(ends) != len(ledger.position):
+                        return True
             if not batches.pending:
-                ledger.position[partition] = ledger.counted[partition]
+                ledger.stand_at(delivery.behind)
+        if idle and until_end and ledger.ended:
+            ends = host.ends()
+            if ends is not None and merge.is_behind(ends):
+                return False
         host.between_batches(state)
+    return False
 
 
 def watch(state: State, active: Task, emit: events.Emit) -> None:

@@ -18,6 +18,7 @@ from si_stream.evaluation.holdout import Holdouts
 from si_stream.evaluation.measures import Measures
 from si_stream.learning.learner import Learner
 from si_stream.learning.options import ConsolidatorOptions, ModelOptions
+from si_stream.merging import Cursor
 from si_stream.messages.kinds import SampleSchema
 from si_stream.settings import Settings
 from si_stream.settings.layers import flattened
@@ -48,6 +49,8 @@ class Ledger(BaseModel):
 
     position: dict[int, Position] = {}
     """Of each partition, the next sample not yet trained on."""
+    turn: int = 0
+    """The partition that the next message is taken from."""
     counted: dict[int, Position] = {}
     """Of each partition, the first row not yet counted, rejected or held out. Never before
     ``position``; what lies between the two waits for its batch, and is read again after a
@@ -57,22 +60,36 @@ class Ledger(BaseModel):
     consolidations: int = 0
     rejected: dict[str, int] = {}
     ended: bool = False
+    dead_letters: int = 0
+    """The offset behind the last dead letter of what has been counted."""
     tasks: Tasks = Tasks()
     changes: list[dict[str, Any]] = []
     """Learning settings that were changed on purpose, each with the position it took effect at."""
 
-    def learned(self, batch: Batch, partition: int) -> None:
+    def know(self, partitions: int) -> None:
+        """Take partitions that the stream has got into account; only ever between two tasks."""
+        self.position = {n: self.position.get(n, Position()) for n in range(partitions)}
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.position, self.turn)
+
+    def stand_at(self, cursor: Cursor) -> None:
+        """All before this place has been trained on, or has nothing to train on."""
+        self.position, self.turn = cursor
+
+    def learned(self, batch: Batch) -> None:
         """A batch has been trained on: the next sample is the one behind it."""
-        self.position[partition] = batch.then
+        self.stand_at(batch.then)
         self.steps += 1
         self.samples += batch.size
         self.ended = False
 
-    def end_task(self, end: TaskEnd, partition: int) -> Task | None:
+    def end_task(self, end: TaskEnd) -> Task | None:
         """A boundary or the end has been reached: the task that was active until then."""
         task = self.tasks.active
-        self.position[partition] = end.then
-        self.tasks.end(end.event_id, end.next_task)
+        self.stand_at(end.behind)
+        self.tasks.end(end.event_ids, end.next_task)
         self.ended = end.ends_stream
         self.consolidations += task is not None
         return task

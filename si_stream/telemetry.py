@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -40,6 +41,7 @@ class Telemetry:
         self._start = time.time()
         self._last: dict[str, float] = {}
         self._tested: dict[tuple[str, str], tuple[int, float]] = {}
+        self._awaited: tuple[int | None, float] = (None, self._start)
 
         self.received = counter("received_samples", "Samples taken from the stream.", "role")
         self.rejected = counter("rejected", "Messages or rows not learned from.", "reason")
@@ -83,6 +85,11 @@ class Telemetry:
         self.lag = gauge(
             "lag_messages", "Messages in the stream behind the learner's position.", "partition"
         )
+        self.awaited = gauge(
+            "partition_awaited_seconds",
+            "Since others wait for the partition to have a message; 0 while none does.",
+            "partition",
+        )
         self.epoch = gauge("epoch", "Epoch that this learner writes its checkpoints in.")
         self.refused = counter("checkpoints_refused", "Damaged checkpoints passed over.")
         self.checkpoint_seconds = gauge(
@@ -98,6 +105,7 @@ class Telemetry:
             events.BatchLearned: self._batch_learned,
             events.Received: self._received,
             events.Rejected: self._rejected,
+            events.Awaiting: self._awaiting,
             events.TaskOpened: self._task_opened,
             events.Progress: self._progress,
             events.Evaluated: self._evaluated,
@@ -110,6 +118,12 @@ class Telemetry:
     def is_current(self, what: Literal["checkpoint", "snapshot"]) -> None:
         """It has been written, or holds already all that was learned."""
         self._last[f"{what}_age_seconds"] = time.time()
+
+    def watch_partitions(self, count: int) -> None:
+        """Show of so many partitions for how long each has been awaited."""
+        for partition in range(count):
+            shown = partial(self._awaited_seconds, partition)
+            self.awaited.labels(partition).set_function(shown)
 
     def resume(self, ledger: Ledger, measures: Mapping[str, Measures]) -> None:
         """Show at once what was known when the learner stopped."""
@@ -150,6 +164,13 @@ class Telemetry:
 
     def _rejected(self, event: events.Rejected) -> None:
         self.rejected.labels(event.reason).inc()
+
+    def _awaiting(self, event: events.Awaiting) -> None:
+        self._awaited = (event.partition, time.time())
+
+    def _awaited_seconds(self, partition: int) -> float:
+        awaited, since = self._awaited
+        return time.time() - since if partition == awaited else 0.0
 
     def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)

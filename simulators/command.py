@@ -22,10 +22,12 @@ from si_stream.errors import SettingsError
 from simulators.options import Boundaries, Codec, ReplayOptions, ScenarioName
 
 if TYPE_CHECKING:
+    from si_stream.brokers.options import KafkaOptions
     from simulators.scenarios import Scenario
 
 
 def simulate(
+    context: typer.Context,
     scenario: Annotated[
         ScenarioName | None,
         typer.Argument(
@@ -46,6 +48,12 @@ def simulate(
     samples_per_message: Annotated[
         int, typer.Option(min=1, max=65_536, help="Samples in one message.")
     ] = 128,
+    partitions: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1000, help="Of the stream: samples go to one after the other, in turn."
+        ),
+    ] = 1,
     rate: Annotated[
         float | None,
         typer.Option(help="Samples a second.", show_default="as fast as the broker takes them"),
@@ -110,6 +118,7 @@ def simulate(
     options = ReplayOptions(
         epochs_per_task=epochs,
         samples_per_message=samples_per_message,
+        partitions=partitions,
         rate_samples_per_second=rate,
         seed=seed,
         boundaries=boundaries,
@@ -119,7 +128,7 @@ def simulate(
         end=end,
     )
     chosen = _chosen_scenario(scenario, data, tasks, seed, task_count)
-    caught = _send(chosen, options, broker, stream)
+    caught = _send(chosen, options, broker, stream, context.obj)
     if caught:
         raise typer.Exit(128 + caught)
 
@@ -143,16 +152,23 @@ def _chosen_scenario(
     return load_scenario(name, seed=seed, task_count=task_count)
 
 
-def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> int:
+def _send(
+    scenario: Scenario,
+    options: ReplayOptions,
+    url: str,
+    stream: str,
+    kafka: KafkaOptions | None,
+) -> int:
     """Replay and say so in a line; the signal that stopped it, or 0."""
     from si_stream.brokers import open_broker
     from simulators.progress import shown_progress
     from simulators.replay import replay, sample_count
 
     total = sample_count(scenario, options)
-    with open_broker(url) as broker, _caught_signals() as caught:
-        broker.create_stream(stream)
-        if (watermarks := broker.watermarks(stream, 0)).high > watermarks.low:
+    with open_broker(url, kafka) as broker, _caught_signals() as caught:
+        broker.create_stream(stream, options.partitions)
+        marks = [broker.watermarks(stream, number) for number in range(options.partitions)]
+        if any(high > low for low, high in marks):
             _say(
                 f"stream {stream!r} is not empty: a boundary under an event id that it holds "
                 f"already, from the same scenario and seed, will do nothing"
@@ -163,7 +179,7 @@ def _send(scenario: Scenario, options: ReplayOptions, url: str, stream: str) -> 
             sent = replay(
                 scenario,
                 options,
-                partial(broker.append, stream, 0),
+                partial(broker.append, stream),
                 progress=show,
                 stop=lambda: bool(caught),
             )

@@ -29,6 +29,13 @@ class ReplayOptions(Options):
         description="128 MNIST images are a message of 100 kB: large enough for speed, below the "
         "1 MB that a Kafka broker takes and the 10 MiB that a learner takes by default.",
     )
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Of the stream. Messages of samples are dealt to them in turn; boundaries and "
+        "the end go to each.",
+    )
     rate_samples_per_second: float | None = Field(
         default=None,
         gt=0,

@@ -8,7 +8,7 @@ bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from si_stream.messages.kinds import Boundary, End, Message, Role, Samples
 from simulators.options import ReplayOptions
 from simulators.scenarios import Purpose, SampleSet, Scenario, Task, random_generator
 
-Sink = Callable[[Sequence[Envelope]], object]
+Sink = Callable[[int, Sequence[Envelope]], object]
 
 # A durable append costs a flush of the disk: some bytes must share it.
 BATCH_BYTES = 4 * 2**20
@@ -67,6 +67,21 @@ def envelopes(scenario: Scenario, options: ReplayOptions) -> Iterator[Envelope]:
         yield _envelope(scenario, options, index, message)
 
 
+def dealt(stream: Iterable[Message], partitions: int) -> Iterator[tuple[Message, Sequence[int]]]:
+    """Each message and the partitions that it goes to: samples to one after the other, a boundary
+    and the end to all, and after them samples to the first again. A learner that takes turns
+    therefore has them in the stream's own order.
+    """
+    turn = 0
+    for message in stream:
+        if isinstance(message, Samples):
+            yield message, (turn,)
+            turn = (turn + 1) % partitions
+        else:
+            yield message, range(partitions)
+            turn = 0
+
+
 def event_id(scenario: Scenario, options: ReplayOptions, index: int) -> str:
     """The id of a replay's message number ``index``, such as ``split-mnist/seed-0/000123``."""
     return f"{scenario.name}/seed-{options.seed}/{index:06d}"
@@ -91,9 +106,9 @@ def replay(
     """Send the whole stream to the sink, in order, at the rate of the options.
 
     Args:
-        sink: takes a batch of envelopes and returns when it has them for good, such as
-            ``functools.partial(broker.append, stream, partition)``.
-        progress: called after each batch.
+        sink: takes the number of a partition and a batch of envelopes, and returns when it has
+            them for good, such as ``functools.partial(broker.append, stream)``.
+        progress: called after each batch; with several partitions, after one batch of each.
         stop: asked before each message; once true, the replay sends the batch at hand and
             returns, unfinished.
 
@@ -102,20 +117,24 @@ def replay(
     """
     rate = options.rate_samples_per_second
     total = sample_count(scenario, options)
-    batch: list[Envelope] = []
+    batches: list[list[Envelope]] = [[] for _ in range(options.partitions)]
     batch_bytes = samples = index = 0
     task: str | None = None
     started = time.monotonic()
 
     def send() -> None:
-        nonlocal batch, batch_bytes
-        if batch:
-            sink(batch)
-            batch, batch_bytes = [], 0
-            if progress is not None:
-                progress(Progress(samples, total, index, task))
+        nonlocal batch_bytes
+        if not any(batches):
+            return
+        for partition, batch in enumerate(batches):
+            if batch:
+                sink(partition, batch)
+                batches[partition] = []
+        batch_bytes = 0
+        if progress is not None:
+            progress(Progress(samples, total, index, task))
 
-    for message in messages(scenario, options):
+    for message, partitions in dealt(messages(scenario, options), options.partitions):
         due = started + samples / rate if rate else started
         if due - time.monotonic() > BATCH_SECONDS:
             send()
@@ -125,8 +144,9 @@ def replay(
             finished = False
             break
         envelope = _envelope(scenario, options, index, message)
-        batch.append(envelope)
-        batch_bytes += len(envelope.value)
+        for partition in partitions:
+            batches[partition].append(envelope)
+            batch_bytes += len(envelope.value)
         index += 1
         if isinstance(message, Samples):
             samples += len(message)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from si_stream import events
 from si_stream.brokers.interface import Broker, Envelope, Reader, Record
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.checkpoints.store import CheckpointStore
+from si_stream.dead_letters import Fault
 from si_stream.loop import Host, learn_stream
 from si_stream.messages.codecs import encode
-from si_stream.messages.kinds import Message, Samples
+from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.settings import Settings
 from si_stream.state import State
 from simulators.options import ReplayOptions
@@ -86,11 +88,37 @@ def digits_stream(**options: Any) -> list[Envelope]:
     return list(envelopes(digits(), ReplayOptions(**options)))
 
 
-def memory_broker(messages: Iterable[Message | Envelope]) -> MemoryBroker:
+def memory_broker(*partitions: Iterable[Message | Envelope]) -> MemoryBroker:
+    """A broker that holds these messages in each of the stream's partitions."""
     broker = MemoryBroker()
-    broker.create_stream(STREAM)
-    broker.append(STREAM, 0, enveloped(messages))
+    filled(broker, *partitions)
     return broker
+
+
+def filled(broker: Broker, *partitions: Iterable[Message | Envelope]) -> Broker:
+    broker.create_stream(STREAM, len(partitions))
+    for number, messages in enumerate(partitions):
+        broker.append(STREAM, number, enveloped(messages))
+    return broker
+
+
+def dealt(
+    messages: Iterable[Message | Envelope], pattern: str, partitions: int = 3
+) -> list[list[Message | Envelope]]:
+    """The messages of each partition: boundaries and ends go to all, others to those of the
+    pattern in turn, from its beginning after each boundary.
+    """
+    held: list[list[Message | Envelope]] = [[] for _ in range(partitions)]
+    turn = 0
+    for message in messages:
+        if isinstance(message, Boundary | End):
+            turn = 0
+            for one in held:
+                one.append(message)
+        else:
+            held[int(pattern[turn % len(pattern)])].append(message)
+            turn += 1
+    return held
 
 
 class Listener(Host):
@@ -108,10 +136,21 @@ class Listener(Host):
         self.batches = 0
         self.checkpoints = 0
         self.published = 0
+        self.broker: Broker | None = None
+        self.faults: list[Fault] = []
 
     def emit(self, event: events.Event) -> None:
         self.events.append(event)
         self.batches += isinstance(event, events.BatchLearned)
+
+    def set_aside(self, fault: Fault) -> None:
+        self.faults.append(fault)
+
+    def ends(self) -> list[int] | None:
+        if self.broker is None:
+            return None
+        partitions = range(self.broker.partitions(STREAM))
+        return [self.broker.watermarks(STREAM, partition).high for partition in partitions]
 
     def stopping(self) -> bool:
         return self.batches == self.stop_after
@@ -130,24 +169,64 @@ class Listener(Host):
         return [event for event in self.events if isinstance(event, kind)]
 
 
-class OneByOne(Reader):
-    """Gives one record a poll, so that the loop comes by after each; ``move`` may relocate it."""
+class Wrapped(Reader):
+    """Gives a reader's records, but not all at once; ``waiting`` those of each partition."""
 
-    def __init__(self, reader: Reader, move: Callable[[Record], Record] = lambda r: r) -> None:
+    def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self.move = move
-        self.waiting: deque[Record] = deque()
+        self.waiting: dict[int, deque[Record]] = {n: deque() for n in range(reader.partitions)}
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
-        self.waiting = self.waiting or deque(self.reader.poll(timeout_seconds))
-        return [self.move(self.waiting.popleft())] if self.waiting else []
+    @property
+    def partitions(self) -> int:
+        return self.reader.partitions
+
+    def await_records(self, timeout_seconds: float, wanted: Collection[int] | None) -> list[int]:
+        """The partitions of those wanted that have records waiting, after reading what there is."""
+        numbers = range(self.partitions) if wanted is None else wanted
+        empty = [number for number in numbers if not self.waiting[number]]
+        found = len(empty) < len(numbers)
+        for record in self.reader.poll(0 if found else timeout_seconds, empty) if empty else []:
+            self.waiting[record.partition].append(record)
+        return [number for number in numbers if self.waiting[number]]
 
     def next_offset(self, partition: int) -> int:
-        waiting = (record.offset for record in self.waiting if record.partition == partition)
-        return next(waiting, self.reader.next_offset(partition))
+        waiting = self.waiting[partition]
+        return waiting[0].offset if waiting else self.reader.next_offset(partition)
 
     def close(self) -> None:
         self.reader.close()
+
+
+class OneByOne(Wrapped):
+    """Gives one record a poll, so that the loop comes by after each; ``move`` may relocate it."""
+
+    def __init__(self, reader: Reader, move: Callable[[Record], Record] = lambda r: r) -> None:
+        super().__init__(reader)
+        self.move = move
+
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        here = self.await_records(timeout_seconds, partitions)
+        return [self.move(self.waiting[number].popleft()) for number in here[:1]]
+
+
+class Shuffled(Wrapped):
+    """Records of several partitions in another order each time, a few or none a poll."""
+
+    def __init__(self, reader: Reader, random: Random) -> None:
+        super().__init__(reader)
+        self.random = random
+
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        here = self.await_records(timeout_seconds, partitions)
+        given: list[Record] = []
+        for number in self.random.sample(here, self.random.randint(0, len(here))):
+            waiting = self.waiting[number]
+            given += [waiting.popleft() for _ in range(self.random.randint(1, len(waiting)))]
+        return given
 
 
 def learn(
@@ -162,9 +241,12 @@ def learn(
     """Learn a stream to its end, or go on from a state."""
     state = state or State(given, broker.stream_id(STREAM))
     host = host or Listener()
-    offsets = {k: position.offset for k, position in state.ledger.position.items()}
-    with read(broker.reader(STREAM, offsets)) as reader:
-        learn_stream(reader, state, host, until_end=until_end)
+    host.broker = broker
+    again = True
+    while again:
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with read(broker.reader(STREAM, offsets)) as reader:
+            again = learn_stream(reader, state, host, until_end=until_end)
     return state, host
 
 

@@ -13,7 +13,9 @@ from si_stream.batches import Admitted, TaskEnd
 from si_stream.brokers.interface import Envelope, Position, Record
 from si_stream.errors import Reason
 from si_stream.intake import Intake
+from si_stream.merging import Cursor, Delivery
 from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.opening import Opener
 from si_stream.state import State
 from tests.streams import Listener, enveloped, samples, settings
 
@@ -24,7 +26,9 @@ class Desk:
     def __init__(self, **groups: Any) -> None:
         self.state = State(settings(**groups), "stream")
         self.host = Listener()
-        self.intake = Intake(self.state, self.host.emit)
+        limit = self.state.settings.stream.max_message_bytes
+        self.opener = Opener(self.state.schema, self.state.holdouts, limit)
+        self.intake = Intake(self.state, self.host.emit, self.host.set_aside)
         self.offset = 0
 
     def hand(self, *messages: Message | Envelope) -> list[TaskEnd | Admitted]:
@@ -37,12 +41,20 @@ class Desk:
 
     def again(self, record: Record) -> list[TaskEnd | Admitted]:
         taken = []
-        (opened,) = self.intake.open([record])
-        for one in self.intake.take(opened):
+        for one in self.intake.take(self.delivery(record)):
             taken.append(one)
             if isinstance(one, TaskEnd):
-                self.state.ledger.end_task(one, 0)
+                self.state.ledger.end_task(one)
         return taken
+
+    def delivery(self, *records: Record) -> Delivery:
+        before = Cursor({record.partition: Position(record.offset) for record in records})
+        return Delivery(tuple(self.opener.open(records)), before, before.behind(records))
+
+    def numbered(self, *messages: Message | Envelope) -> list[Record]:
+        """A record in each partition from 0 on."""
+        listed = enumerate(enveloped(messages))
+        return [Record(n, 5, 12.5, one.headers, one.value) for n, one in listed]
 
     def rows(self, *messages: Message | Envelope) -> list[int]:
         """Of training samples numbered as by `samples`, the numbers that were admitted."""
@@ -208,21 +220,48 @@ def test_with_a_shared_head_every_task_has_the_first() -> None:
 def test_a_boundary_and_the_end_say_where_they_lie_and_what_they_are() -> None:
     desk = Desk()
     assert desk.hand(Boundary("1", next_task="b"), Boundary("1"), End("2"), End("2")) == [
-        TaskEnd(Position(1), "1", next_task="b"),
-        TaskEnd(Position(3), "2", ends_stream=True),
+        TaskEnd(at(0), at(1), ("1",), next_task="b"),
+        TaskEnd(at(2), at(3), ("2",), ends_stream=True),
     ]
+
+
+def at(offset: int, row: int = 0) -> Cursor:
+    return Cursor({0: Position(offset, row)})
+
+
+def test_the_boundaries_of_all_partitions_are_one() -> None:
+    desk = Desk()
+    messages = Boundary("1"), Boundary("2", next_task="b"), Boundary("1", next_task="c")
+    delivery = desk.delivery(*desk.numbered(*messages))
+    assert [*desk.intake.take(delivery)] == [
+        TaskEnd(delivery.before, delivery.behind, ("1", "2"), next_task="b")
+    ]
+    assert delivery.behind == Cursor(dict.fromkeys(range(3), Position(6)), turn=0)
+    assert desk.state.ledger.counted == dict.fromkeys(range(3), Position(6))
+
+
+def test_of_boundaries_those_that_acted_before_say_nothing() -> None:
+    desk = Desk()
+    desk.hand(Boundary("1"))
+    records = desk.numbered(Boundary("1", next_task="b"), Boundary("2"), End("1"))
+    [end] = desk.intake.take(desk.delivery(*records))
+    assert isinstance(end, TaskEnd)
+    assert (end.event_ids, end.next_task, end.ends_stream) == (("2",), None, False)
+
+
+def test_an_end_in_one_partition_is_the_end_of_all() -> None:
+    desk = Desk()
+    [end] = desk.intake.take(desk.delivery(*desk.numbered(Boundary("1"), End("2"))))
+    assert isinstance(end, TaskEnd)
+    assert (end.event_ids, end.ends_stream) == (("1", "2"), True)
 
 
 def test_a_boundary_is_not_remembered_before_it_is_acted_on() -> None:
     """Else a stop in between, while the batch that it cuts short is trained, would lose it."""
     desk = Desk()
-    record = Record(0, 0, 0.0, *astuple(enveloped([Boundary("1")])[0]))
-    [opened] = desk.intake.open([record])
-    assert [*desk.intake.take(opened)] == [*desk.intake.take(opened)] == [TaskEnd(Position(1), "1")]
-
-
-def astuple(envelope: Envelope) -> tuple[Any, bytes]:
-    return envelope.headers, envelope.value
+    delivery = desk.delivery(*desk.numbered(Boundary("1")))
+    first, second = [*desk.intake.take(delivery)], [*desk.intake.take(delivery)]
+    assert first == second == [TaskEnd(delivery.before, delivery.behind, ("1",))]
 
 
 def test_announced_samples_that_name_no_task_belong_to_the_active_one() -> None:
@@ -250,7 +289,7 @@ def test_by_name_the_first_sample_of_another_task_is_the_boundary_at_its_place()
     desk = Desk(boundaries={"mode": "task-name"})
     desk.hand(samples(2, task="a"))
     end, admitted = desk.hand(samples(2, 2, task="b"))
-    assert end == TaskEnd(Position(1), event_id=None)
+    assert end == TaskEnd(at(1), at(1), event_ids=())
     assert isinstance(admitted, Admitted)
     assert (admitted.task.name, numbers(admitted)) == ("b", [2, 3])
 

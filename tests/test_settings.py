@@ -265,7 +265,11 @@ def test_settings_cannot_be_changed() -> None:
 
 SURFACE = {
     "": "preset data directory",
-    "stream": "broker name max_message_bytes",
+    "stream": "broker name merge max_message_bytes",
+    "kafka": "security_protocol sasl_mechanism username password password_file ca_file "
+    "certificate_file key_file connect_timeout_seconds request_timeout_seconds "
+    "delivery_timeout_seconds compression replication_factor min_insync_replicas "
+    "retention_hours group",
     "model": "name input_shape dtype outputs heads batch_size seed",
     "model.network": "kind hidden module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",

@@ -46,6 +46,7 @@ KINDS = {
     "importance_norm": "gauge",
     "lag_messages": "gauge",
     "mean_forgetting_ratio": "gauge",
+    "partition_awaited_seconds": "gauge",
     "position_age_seconds": "gauge",
     "prequential_accuracy_ratio": "gauge",
     "received_samples": "counter",
@@ -100,6 +101,7 @@ def after_a_run() -> Scrape:
     told = [*heard.events, events.CheckpointWritten(55, 867, 0.01, 5000)]
     tell(telemetry, [*told, events.SnapshotPublished(2, 55, 867)])
     telemetry.lag.labels(0).set(0)
+    telemetry.watch_partitions(1)
     telemetry.refused.inc(0)
     return Scrape(registry)
 
@@ -227,3 +229,19 @@ def test_an_age_begins_anew_when_nothing_is_left_to_be_saved(
     telemetry.is_current("checkpoint")
     assert Scrape(registry).value("checkpoint_age_seconds") == 0
     assert Scrape(registry).value("snapshot_age_seconds") == pytest.approx(100, abs=5)
+
+
+def test_a_partition_that_is_awaited_has_its_age_and_the_others_none() -> None:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    telemetry.watch_partitions(3)
+    assert awaited(registry) == [False, False, False]
+    telemetry.hear(events.Awaiting(1))
+    assert awaited(registry) == [False, True, False]
+    telemetry.hear(events.Awaiting(None))
+    assert awaited(registry) == [False, False, False]
+
+
+def awaited(registry: CollectorRegistry) -> list[bool]:
+    scrape = Scrape(registry)
+    return [scrape.value("partition_awaited_seconds", partition=str(n)) > 0 for n in range(3)]

@@ -6,8 +6,8 @@ import torch
 
 from si_stream.batches import Batch
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Position
 from si_stream.learning.learner import Learner
+from si_stream.merging import Cursor
 from si_stream.tracks import MAIN, Track
 from tests.streams import samples, settings
 
@@ -21,7 +21,7 @@ def track() -> Track:
 
 def batch(task: Task, number: int, size: int = 8) -> Batch:
     made = samples(size, 8 * number)
-    return Batch(task, torch.tensor(made.inputs), torch.tensor(made.labels), Position())
+    return Batch(task, torch.tensor(made.inputs), torch.tensor(made.labels), Cursor({}))
 
 
 def test_how_often_the_tally_is_read_changes_nothing() -> None:

@@ -6,6 +6,8 @@ its first training sample and is active until a boundary; an event id acts once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel
 
 from si_stream.boundaries.options import BoundaryOptions
@@ -30,7 +32,7 @@ class Tasks(BaseModel):
         >>> tasks = Tasks()
         >>> tasks.open("cats", None, shared_head=False).head
         0
-        >>> tasks.end("event-1", next_task="dogs")
+        >>> tasks.end(["event-1"], next_task="dogs")
         >>> tasks.name_of(None), tasks.has_seen("event-1")
         ('dogs', True)
     """
@@ -97,8 +99,7 @@ class Tasks(BaseModel):
     def has_seen(self, event_id: str) -> bool:
         return event_id in self.event_ids
 
-    def end(self, event_id: str | None, next_task: str | None) -> None:
-        """No task is active any more; a message's event id will not act again."""
-        if event_id is not None:
-            self.event_ids = [*self.event_ids[1 - REMEMBERED_EVENT_IDS :], event_id]
+    def end(self, event_ids: Iterable[str], next_task: str | None) -> None:
+        """No task is active any more; the messages' event ids will not act again."""
+        self.event_ids = [*self.event_ids, *event_ids][-REMEMBERED_EVENT_IDS:]
         self.active, self.announced = None, next_task

@@ -10,14 +10,25 @@ def stream_not_found(stream: str) -> StreamNotFound:
     return StreamNotFound(f"there is no stream {stream!r}; create it, or check its name")
 
 
-def check_partition_count(stream: str, wanted: int, existing: int | None) -> None:
-    """Whether a stream can be created, or is there as it is wanted."""
+def check_partition_count(stream: str, wanted: int | None, existing: int | None) -> None:
+    """Whether a stream can be created, or is there as it is wanted; None is with any number."""
+    if wanted is None:
+        return
     if wanted < 1:
         raise BrokerError(f"stream {stream!r} needs at least 1 partition, not {wanted}")
     if existing not in (None, wanted):
         raise BrokerError(
             f"stream {stream!r} exists with {existing} partitions, not {wanted}; "
             "take another name or as many partitions"
+        )
+
+
+def check_partition_total(stream: str, wanted: int, existing: int) -> None:
+    """Whether a stream can be given so many partitions in all."""
+    if wanted < existing:
+        raise BrokerError(
+            f"stream {stream!r} has {existing} partitions already, and none can be taken away to "
+            f"make {wanted}; give it more, or take another name"
         )
 
 

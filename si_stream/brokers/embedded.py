@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from si_stream.brokers.checks import (
     check_offset,
     check_partition,
     check_partition_count,
+    check_partition_total,
     stream_not_found,
 )
 from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Reader, Record, Watermarks
@@ -55,7 +56,7 @@ class EmbeddedBroker(Broker):
         self._lock = threading.Lock()
 
     def create_stream(
-        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+        self, stream: str, partitions: int | None = None, *, max_message_bytes: int | None = None
     ) -> None:
         with self._transaction("IMMEDIATE") as connection:
             existing = _find_partitions(connection, stream)
@@ -63,10 +64,7 @@ class EmbeddedBroker(Broker):
             if existing:
                 return
             connection.execute("INSERT INTO stream VALUES (?, ?)", (stream, uuid.uuid4().hex))
-            connection.executemany(
-                "INSERT INTO partition (stream, number, low) VALUES (?, ?, 0)",
-                [(stream, number) for number in range(partitions)],
-            )
+            _add_partitions(connection, stream, range(partitions or 1))
 
     def stream_id(self, stream: str) -> str:
         with self._transaction("DEFERRED") as connection:
@@ -78,6 +76,12 @@ class EmbeddedBroker(Broker):
     def partitions(self, stream: str) -> int:
         with self._transaction("DEFERRED") as connection:
             return len(_partition_keys(connection, stream))
+
+    def add_partitions(self, stream: str, total: int) -> None:
+        with self._transaction("IMMEDIATE") as connection:
+            existing = len(_partition_keys(connection, stream))
+            check_partition_total(stream, total, existing)
+            _add_partitions(connection, stream, range(existing, total))
 
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
         now = time.time()
@@ -143,9 +147,16 @@ class _EmbeddedReader(Reader):
         self._next = [offsets.get(partition, 0) for partition in range(len(self._keys))]
         self._pause_seconds = _SHORTEST_PAUSE_SECONDS
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    @property
+    def partitions(self) -> int:
+        return len(self._keys)
+
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        wanted = range(len(self._keys)) if partitions is None else partitions
         deadline = time.monotonic() + timeout_seconds
-        while not (records := self._read()):
+        while not (records := self._read(wanted)):
             remaining_seconds = deadline - time.monotonic()
             if remaining_seconds <= 0:
                 return []
@@ -163,10 +174,11 @@ class _EmbeddedReader(Reader):
         with explained(self._path):
             self._connection.close()
 
-    def _read(self) -> list[Record]:
+    def _read(self, partitions: Collection[int]) -> list[Record]:
         records: list[Record] = []
         with explained(self._path), transaction(self._connection, "DEFERRED"):
-            for partition, (key, offset) in enumerate(zip(self._keys, self._next, strict=True)):
+            for partition in partitions:
+                key, offset = self._keys[partition], self._next[partition]
                 watermarks = _watermarks(self._connection, key)
                 check_offset(self._stream, partition, offset, watermarks)
                 if offset < watermarks.high:
@@ -188,6 +200,13 @@ class _EmbeddedReader(Reader):
                 size_bytes += len(value)
                 if size_bytes >= POLL_BYTES / len(self._keys):
                     return
+
+
+def _add_partitions(connection: sqlite3.Connection, stream: str, numbers: range) -> None:
+    connection.executemany(
+        "INSERT INTO partition (stream, number, low) VALUES (?, ?, 0)",
+        [(stream, number) for number in numbers],
+    )
 
 
 def _find_partitions(connection: sqlite3.Connection, stream: str) -> list[int]:

@@ -8,7 +8,7 @@ taken from what was read and never assumed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -53,12 +53,20 @@ class Watermarks(NamedTuple):
 class Reader(ABC):
     """Reads all partitions of one stream, each from its own offset on. For one thread."""
 
+    @property
     @abstractmethod
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    def partitions(self) -> int:
+        """How many it reads: those that the stream had when the reader was made."""
+
+    @abstractmethod
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
         """Records not yet read, in order within a partition; [] where none came in time.
 
-        Some `POLL_BYTES` of them, shared evenly by the partitions, but one record at least of
-        each partition that has one.
+        Only those of ``partitions`` where some are named; the others' stay for a later call. Some
+        `POLL_BYTES` of them, shared evenly by the partitions, but one record at least of each
+        partition that has one.
 
         Raises:
             PositionOutOfRange: an offset to read from has been pruned, or was never written.
@@ -90,10 +98,11 @@ class Broker(ABC):
 
     @abstractmethod
     def create_stream(
-        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+        self, stream: str, partitions: int | None = None, *, max_message_bytes: int | None = None
     ) -> None:
         """Create the stream; nothing happens where it exists with as many partitions.
 
+        ``partitions`` None is 1 where it is created, and any number where it exists.
         ``max_message_bytes`` is for brokers that must be told how large a message may be,
         headers included; None is 10 MiB and some room.
 
@@ -107,6 +116,15 @@ class Broker(ABC):
 
     @abstractmethod
     def partitions(self, stream: str) -> int: ...
+
+    @abstractmethod
+    def add_partitions(self, stream: str, total: int) -> None:
+        """Let the stream have ``total`` partitions; nothing happens where it has as many. A reader
+        that is there already does not read the new ones.
+
+        Raises:
+            BrokerError: it has more than that: partitions cannot be taken away.
+        """
 
     @abstractmethod
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
 
@@ -16,6 +16,7 @@ from si_stream.brokers.checks import (
     check_offset,
     check_partition,
     check_partition_count,
+    check_partition_total,
     stream_not_found,
 )
 from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Reader, Record, Watermarks
@@ -45,14 +46,14 @@ class MemoryBroker(Broker):
         self._changed = Condition()
 
     def create_stream(
-        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+        self, stream: str, partitions: int | None = None, *, max_message_bytes: int | None = None
     ) -> None:
         with self._changed:
             existing = self._streams.get(stream)
             count = None if existing is None else len(existing.partitions)
             check_partition_count(stream, partitions, count)
             if existing is None:
-                self._streams[stream] = _Stream([_Partition() for _ in range(partitions)])
+                self._streams[stream] = _Stream([_Partition() for _ in range(partitions or 1)])
 
     def stream_id(self, stream: str) -> str:
         with self._changed:
@@ -61,6 +62,12 @@ class MemoryBroker(Broker):
     def partitions(self, stream: str) -> int:
         with self._changed:
             return len(self._stream(stream).partitions)
+
+    def add_partitions(self, stream: str, total: int) -> None:
+        with self._changed:
+            logs = self._stream(stream).partitions
+            check_partition_total(stream, total, len(logs))
+            logs += [_Partition() for _ in range(total - len(logs))]
 
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
         now = time.time()
@@ -86,7 +93,7 @@ class MemoryBroker(Broker):
             logs = self._stream(stream).partitions
             for partition in offsets:
                 check_partition(stream, partition, len(logs))
-            return _MemoryReader(stream, logs, offsets, self._changed)
+            return _MemoryReader(stream, list(logs), offsets, self._changed)
 
     def watermarks(self, stream: str, partition: int) -> Watermarks:
         with self._changed:
@@ -115,10 +122,17 @@ class _MemoryReader(Reader):
         self._next = [offsets.get(partition, 0) for partition in range(len(logs))]
         self._changed = changed
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    @property
+    def partitions(self) -> int:
+        return len(self._logs)
+
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        wanted = range(len(self._logs)) if partitions is None else partitions
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
-            while not (records := self._read()):
+            while not (records := self._read(wanted)):
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     break
@@ -133,9 +147,10 @@ class _MemoryReader(Reader):
     def close(self) -> None:
         pass
 
-    def _read(self) -> list[Record]:
+    def _read(self, partitions: Collection[int]) -> list[Record]:
         records: list[Record] = []
-        for partition, (log, offset) in enumerate(zip(self._logs, self._next, strict=True)):
+        for partition in partitions:
+            log, offset = self._logs[partition], self._next[partition]
             check_offset(self._stream, partition, offset, log.watermarks)
             size_bytes = 0
             for index in range(offset - log.low, len(log.records)):

@@ -25,6 +25,12 @@ class StreamOptions(Options):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="of the stream; letters and length that every broker takes",
     )
+    merge: Literal["in-turn", "arrival"] = Field(
+        "in-turn",
+        description="of several partitions: in-turn takes a message of each in turn and waits for "
+        "one that is empty, so the same stream gives the same weights; arrival waits for none, and "
+        "gives that up",
+    )
     max_message_bytes: int = Field(
         10 * 1024 * 1024,
         ge=1024,

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from si_stream.boundaries.options import BoundaryOptions
-from si_stream.brokers.options import StreamOptions
+from si_stream.brokers.options import KafkaOptions, StreamOptions
 from si_stream.checkpoints.options import CheckpointOptions, SnapshotOptions
 from si_stream.errors import SettingsError
 from si_stream.evaluation.options import HoldoutOptions
@@ -105,6 +105,7 @@ class Settings(BaseSettings):
         Path("si-stream-data"), description="of one model: its checkpoints, snapshots and events"
     )
     stream: StreamOptions = StreamOptions()
+    kafka: KafkaOptions = KafkaOptions()
     model: ModelOptions = ModelOptions()
     optimiser: OptimiserOptions = OptimiserOptions()
     consolidator: ConsolidatorOptions = ConsolidatorOptions()

@@ -16,7 +16,7 @@ def after(*names: str | None, shared_head: bool = False) -> Tasks:
     tasks = Tasks()
     for number, name in enumerate(names):
         if number:
-            tasks.end(f"event-{number}", None)
+            tasks.end([f"event-{number}"], None)
         tasks.open(name, None, shared_head=shared_head)
     return tasks
 
@@ -46,17 +46,17 @@ def test_a_task_without_a_name_is_called_by_its_number() -> None:
 
 def test_what_a_boundary_announces_names_the_next_task_only() -> None:
     tasks = after("a")
-    tasks.end("1", next_task="b")
+    tasks.end(["1"], next_task="b")
     assert tasks.name_of(None) == "b"
     assert tasks.open(None, None, shared_head=False).name == "b"
-    tasks.end("2", None)
+    tasks.end(["2"], None)
     assert tasks.name_of(None) == "task-3"
 
 
 def test_a_boundary_that_announces_nothing_takes_back_what_was_announced() -> None:
     tasks = after("a")
-    tasks.end("1", next_task="b")
-    tasks.end("2", None)
+    tasks.end(["1"], next_task="b")
+    tasks.end(["2"], None)
     assert tasks.name_of(None) == "task-2"
 
 
@@ -69,7 +69,7 @@ def test_announced_another_name_is_the_wrong_task_until_a_boundary_comes() -> No
     assert raised.value.reason is Reason.WRONG_TASK
     assert not tasks.check("a", ANNOUNCED)
     assert not tasks.check(None, ANNOUNCED)
-    tasks.end("1", None)
+    tasks.end(["1"], None)
     assert not tasks.check("b", ANNOUNCED)
 
 
@@ -93,7 +93,7 @@ def test_one_task_more_than_max_tasks_is_refused() -> None:
 def test_event_ids_are_remembered_for_long_but_not_for_ever() -> None:
     tasks = Tasks()
     for number in range(REMEMBERED_EVENT_IDS + 5):
-        tasks.end(str(number), None)
+        tasks.end([str(number)], None)
     assert len(tasks.event_ids) == REMEMBERED_EVENT_IDS
     assert not tasks.has_seen("4")
     assert tasks.has_seen("5")
@@ -101,11 +101,11 @@ def test_event_ids_are_remembered_for_long_but_not_for_ever() -> None:
 
 def test_a_change_of_name_has_no_event_id_to_remember() -> None:
     tasks = after("a")
-    tasks.end(None, None)
+    tasks.end([], None)
     assert (tasks.event_ids, tasks.active) == ([], None)
 
 
 def test_tasks_outlive_a_checkpoint() -> None:
     tasks = after("a", "b")
-    tasks.end("2", next_task="a")
+    tasks.end(["2"], next_task="a")
     assert Tasks.model_validate_json(tasks.model_dump_json()) == tasks

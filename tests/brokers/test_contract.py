@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from si_stream.brokers import open_broker
-from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Watermarks
+from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Record, Watermarks
 from si_stream.errors import BrokerError, PositionOutOfRange, StreamNotFound
 from tests.brokers.records import envelope, envelopes, number_of, read, read_all
 
@@ -239,6 +239,62 @@ def test_a_stream_cannot_be_created_with_another_number_of_partitions(
         broker.create_stream(stream, partitions=3)
     with pytest.raises(BrokerError, match="at least 1 partition, not 0"):
         broker.create_stream(f"{stream}-t", partitions=0)
+
+
+@every_broker
+def test_a_stream_is_taken_as_it_is_where_no_number_of_partitions_is_asked_for(
+    broker: Broker, stream: str
+) -> None:
+    broker.create_stream(stream, partitions=3)
+    broker.create_stream(stream)
+    assert broker.partitions(stream) == 3
+
+
+@every_broker
+def test_partitions_are_added_behind_those_that_are_there(broker: Broker, stream: str) -> None:
+    broker.create_stream(stream)
+    broker.append(stream, 0, envelopes(1))
+    stream_id = broker.stream_id(stream)
+    with broker.reader(stream, {}) as reader:
+        broker.add_partitions(stream, 3)
+        broker.append(stream, 2, envelopes(2))
+        broker.append(stream, 0, envelopes(3))
+        assert [number_of(record) for record in read(reader, 2)] == [1, 3]
+        assert reader.partitions == 1
+    assert (broker.partitions(stream), broker.stream_id(stream)) == (3, stream_id)
+    assert broker.watermarks(stream, 1) == Watermarks(0, 0)
+    assert [number_of(record) for record in read_all(broker, stream)] == [1, 3, 2]
+
+
+@every_broker
+def test_partitions_cannot_be_taken_away_and_as_many_again_are_none_more(
+    broker: Broker, stream: str
+) -> None:
+    broker.create_stream(stream, partitions=2)
+    broker.add_partitions(stream, 2)
+    assert broker.partitions(stream) == 2
+    with pytest.raises(BrokerError, match="has 2 partitions already, and none can be taken away"):
+        broker.add_partitions(stream, 1)
+    with pytest.raises(StreamNotFound):
+        broker.add_partitions(f"{stream}-other", 3)
+
+
+@every_broker
+def test_a_poll_may_name_the_partitions_and_the_others_records_stay(
+    broker: Broker, stream: str
+) -> None:
+    broker.create_stream(stream, partitions=3)
+    for partition in range(3):
+        broker.append(stream, partition, envelopes(partition, 10 + partition))
+    with broker.reader(stream, {}) as reader:
+        assert reader.partitions == 3
+        named: list[Record] = []
+        while len(named) < 4:
+            named += reader.poll(60, [2, 1])
+        assert sorted(map(number_of, named)) == [1, 2, 11, 12]
+        assert reader.poll(0.01, [1, 2]) == []
+        assert reader.next_offset(0) == 0
+        assert [number_of(record) for record in read(reader, 2)] == [0, 10]
 
 
 @every_broker

@@ -21,7 +21,7 @@ from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from si_stream.state import State
-from tests.streams import STREAM, contents, learn, memory_broker, samples, settings
+from tests.streams import STREAM, contents, enveloped, learn, memory_broker, samples, settings
 
 MESSAGES: list[Message | Envelope] = [
     samples(3, 900, task="a", role="holdout"),
@@ -239,3 +239,25 @@ def test_the_lag_is_what_the_stream_holds_beyond_the_position(
         host._due.clear()
         host.between_batches(state)
         assert host.telemetry.lag.labels(0)._value.get() == 2
+
+
+def test_a_stream_of_several_partitions_is_learned_and_its_partitions_are_watched(
+    tmp_path: Path,
+) -> None:
+    broker = memory_broker(MESSAGES, [samples(9, 40, task="a"), Boundary("1"), End("2")])
+    exits = settings(tmp_path, learner={"exit_at_end": True})
+    with hosted(broker, exits) as (host, state):
+        assert host.learn(state) is False
+        assert (state.ledger.samples, state.ledger.consolidations) == (34, 2)
+        assert host.telemetry.awaited._metrics.keys() == {("0",), ("1",)}
+
+
+def test_with_more_partitions_at_a_boundary_it_learns_again_and_then_all(tmp_path: Path) -> None:
+    broker = memory_broker(MESSAGES)
+    exits = settings(tmp_path, learner={"exit_at_end": True})
+    with hosted(broker, exits) as (host, state):
+        host.checkpoint = lambda _: broker.add_partitions(STREAM, 2)  # type: ignore[assignment, method-assign]
+        assert host.learn(state) is True
+        broker.append(STREAM, 1, enveloped([samples(9, 40, task="b"), End("2")]))
+        assert host.learn(state) is False
+        assert state.ledger.samples == 34

@@ -117,6 +117,37 @@ def test_each_option_reaches_the_replay(url: str) -> None:
         assert sent(read(broker, "digits", len(expected))) == expected
 
 
+def test_a_replay_over_three_partitions_makes_them_and_warns_of_what_any_of_them_holds(
+    url: str,
+) -> None:
+    arguments = ("split-digits", "--broker", url, "--task-count", "2", "--partitions", "3")
+    result = simulated(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "is not empty" not in result.output
+    with open_broker(url) as broker:
+        assert broker.partitions("samples") == 3
+        records = [record for n in range(3) for record in all_of(broker, n)]
+        ends = [r.partition for r in records if r.headers["ce_type"] == "si-stream.end"]
+        assert ends == [0, 1, 2]
+        broker.prune("samples", 0, 10**6)
+    again = simulated(*arguments)
+    assert again.exit_code == 0
+    assert "stream 'samples' is not empty" in again.output
+
+
+def all_of(broker: Broker, partition: int) -> list[Record]:
+    with broker.reader("samples", {}) as reader:
+        return reader.poll(1, [partition])
+
+
+def test_a_stream_with_another_number_of_partitions_is_left_alone(url: str) -> None:
+    with open_broker(url) as broker:
+        broker.create_stream("samples", 2)
+    result = simulated("split-digits", "--broker", url)
+    assert isinstance(result.exception, BrokerError)
+    assert "exists with 2 partitions, not 1" in str(result.exception)
+
+
 def test_ones_own_data_are_sent_by_groups_of_labels(url: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, images=np.zeros((40, 3), np.float32), labels=np.arange(40) % 4)

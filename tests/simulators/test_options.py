@@ -16,6 +16,7 @@ def test_the_defaults_are_valid() -> None:
         {"epochs": 2},
         {"epochs_per_task": 0},
         {"samples_per_message": 0},
+        {"partitions": 0},
         {"rate_samples_per_second": 0},
         {"rate_samples_per_second": float("inf")},
         {"seed": -1},

@@ -16,7 +16,7 @@ from si_stream.messages.kinds import Boundary, End, Message, Samples
 from simulators import replay as replay_module
 from simulators.datasets import Dataset
 from simulators.options import ReplayOptions
-from simulators.replay import Progress, envelopes, messages, replay, sample_count
+from simulators.replay import Progress, dealt, envelopes, messages, replay, sample_count
 from simulators.scenarios import Scenario, permuted, split
 
 GROUPS = [("a", "b"), ("c", "d"), ("f", "e")]
@@ -250,12 +250,13 @@ def test_memory_does_not_grow_with_the_epochs() -> None:
 
 
 class Recorder:
-    """A sink that remembers its batches."""
+    """A sink that remembers its batches, all of partition 0."""
 
     def __init__(self) -> None:
         self.batches: list[list[Envelope]] = []
 
-    def __call__(self, batch: Sequence[Envelope]) -> None:
+    def __call__(self, partition: int, batch: Sequence[Envelope]) -> None:
+        assert partition == 0
         self.batches.append(list(batch))
 
     @property
@@ -325,8 +326,42 @@ def test_a_stop_after_the_last_message_is_none(scenario: Scenario) -> None:
 
 
 def test_a_sinks_error_ends_the_replay(scenario: Scenario) -> None:
-    def full(_batch: Sequence[Envelope]) -> None:
+    def full(_partition: int, _batch: Sequence[Envelope]) -> None:
         raise BrokerError("the disk is full: make room")
 
     with pytest.raises(BrokerError, match="disk is full"):
         replay(scenario, ReplayOptions(), full)
+
+
+def test_samples_are_dealt_in_turn_from_the_first_on_after_each_boundary(
+    scenario: Scenario,
+) -> None:
+    stream = list(messages(scenario, ReplayOptions(samples_per_message=40)))
+    to = "".join(str(number) for _, partitions in dealt(stream, 3) for number in partitions)
+    # One message of holdout samples, three of training samples, a boundary, thrice; and the end.
+    assert to == "0120012" * 3 + "012"
+    assert [message for message, _ in dealt(stream, 3)] == stream
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 5_000, 10**9])
+def test_several_partitions_get_the_envelopes_of_one_and_every_boundary(
+    scenario: Scenario, batch_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "BATCH_BYTES", batch_bytes)
+    options = ReplayOptions(samples_per_message=40, partitions=3)
+    sent: list[list[Envelope]] = [[], [], []]
+    shown: list[Progress] = []
+    done = replay(scenario, options, lambda n, batch: sent[n].extend(batch), progress=shown.append)
+    expected: list[list[Envelope]] = [[], [], []]
+    stream = messages(scenario, options)
+    alone = envelopes(scenario, ReplayOptions(samples_per_message=40))
+    for (_, partitions), envelope in zip(dealt(stream, 3), alone, strict=True):
+        for partition in partitions:
+            expected[partition].append(envelope)
+    assert sent == expected
+    assert done == Progress(360, 360, 16, "letters-f-e", finished=True)
+    boundaries = [
+        [e.headers["ce_id"] for e in one if "boundary" in e.headers["ce_type"]] for one in sent
+    ]
+    assert boundaries[0] == boundaries[1] == boundaries[2]
+    assert len(boundaries[0]) == 3

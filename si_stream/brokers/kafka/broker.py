@@ -30,7 +30,12 @@ from kafka.errors import (
 from kafka.protocol.consumer import OffsetSpec
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from si_stream.brokers.checks import check_partition, check_partition_count, stream_not_found
+from si_stream.brokers.checks import (
+    check_partition,
+    check_partition_count,
+    check_partition_total,
+    stream_not_found,
+)
 from si_stream.brokers.interface import Broker, Envelope, Reader, Watermarks
 from si_stream.brokers.kafka.client import closing_on_failure, make_client, stream_id_of
 from si_stream.brokers.kafka.producer import BATCH_BYTES, Producer
@@ -80,11 +85,11 @@ class KafkaBroker(Broker):
         self._closed = False
 
     def create_stream(
-        self, stream: str, partitions: int = 1, *, max_message_bytes: int | None = None
+        self, stream: str, partitions: int | None = None, *, max_message_bytes: int | None = None
     ) -> None:
         check_partition_count(stream, partitions, None)
         if (existing := self._find(stream)) is None:
-            self._create(stream, partitions, max_message_bytes or _MAX_MESSAGE_BYTES)
+            self._create(stream, partitions or 1, max_message_bytes or _MAX_MESSAGE_BYTES)
             existing = self._topic(stream)
         check_partition_count(stream, partitions, existing.partitions)
 
@@ -93,6 +98,13 @@ class KafkaBroker(Broker):
 
     def partitions(self, stream: str) -> int:
         return self._topic(stream).partitions
+
+    def add_partitions(self, stream: str, total: int) -> None:
+        existing = self._topic(stream).partitions
+        check_partition_total(stream, total, existing)
+        if total > existing:
+            self._ask(lambda: self._admin.create_partitions({stream: total}))
+            self._wait_for_partitions(stream, total)
 
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
         """Append in order and return the offsets, once all in-sync replicas have the records.
@@ -271,6 +283,18 @@ class KafkaBroker(Broker):
         if error not in (NoError, TopicAlreadyExistsError):
             reason = topic["error_message"] or error.__name__
             raise BrokerError(f"{self._client} cannot create stream {stream!r}: {reason}")
+        self._ask(lambda: self._admin.wait_for_topics([stream]))
+
+    def _wait_for_partitions(self, stream: str, total: int) -> None:
+        """Until the brokers know of them, so that they can be written to and read."""
+        deadline = time.monotonic() + self._options.connect_timeout_seconds
+        while self._topic(stream).partitions < total:
+            if time.monotonic() >= deadline:
+                raise BrokerError(
+                    f"{self._client} has not made {total} partitions of stream {stream!r} in "
+                    f"{self._options.connect_timeout_seconds:g} s; look at its logs"
+                )
+            time.sleep(_RETRY_SECONDS)
         self._ask(lambda: self._admin.wait_for_topics([stream]))
 
     def _target(self, stream: str, partition: int) -> _Target:

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,10 +123,17 @@ class KafkaReader(Reader):
         self._thread = threading.Thread(target=self._read_ahead, name="kafka-reader", daemon=True)
         self._thread.start()
 
-    def poll(self, timeout_seconds: float) -> list[Record]:
+    @property
+    def partitions(self) -> int:
+        return len(self._partitions)
+
+    def poll(
+        self, timeout_seconds: float, partitions: Collection[int] | None = None
+    ) -> list[Record]:
+        wanted = range(len(self._partitions)) if partitions is None else partitions
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
-            while not (records := self._take()):
+            while not (records := self._take(wanted)):
                 if self._failure is not None:
                     raise self._failure
                 if self._closed:
@@ -148,9 +155,11 @@ class KafkaReader(Reader):
         self._thread.join(_CLOSE_SECONDS)
         self._consumer.close(autocommit=False)
 
-    def _take(self) -> list[Record]:
+    def _take(self, partitions: Collection[int]) -> list[Record]:
         share_bytes = POLL_BYTES / len(self._partitions)
-        records = [record for part in self._partitions for record in part.take(share_bytes)]
+        records = [
+            record for number in partitions for record in self._partitions[number].take(share_bytes)
+        ]
         if records and any(part.paused for part in self._partitions):
             self._changed.notify_all()
         return records

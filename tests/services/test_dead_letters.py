@@ -1,0 +1,74 @@
+"""`si-stream dead-letters`: lists, shows and sends again, on a real log and through the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.command import main
+from si_stream.brokers import open_broker
+from tests.streams import SMALL, STREAM, enveloped, samples
+
+
+def learner_flags(directory: Path) -> list[str]:
+    small = {
+        "model.input_shape": "4",
+        "model.outputs": "3",
+        "model.batch_size": str(SMALL["batch_size"]),
+        "model.network.hidden": "6",
+        "learner.metrics_port": "0",
+        "compute.device": "cpu",
+    }
+    sets = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    return ["--directory", str(directory), *sets]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Of a model whose learner has met a message with one bad row."""
+    from si_stream.messages.kinds import End
+
+    with open_broker(f"embedded:{tmp_path / 'broker.sqlite'}") as broker:
+        broker.create_stream(STREAM)
+        broker.append(STREAM, 0, enveloped([samples(9, task="a", bad=[2]), End("end")]))
+    assert main(["learner", *learner_flags(tmp_path), "--exit-at-end"]) == 0
+    return tmp_path
+
+
+def test_a_letter_is_listed_with_its_reason_and_place(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["dead-letters", "list", "--directory", str(directory)]) == 0
+    listed = capsys.readouterr().out
+    assert "at 0/0 row 2  label_out_of_range" in listed
+    assert (
+        main(["dead-letters", "list", "--directory", str(directory), "--reason", "not_finite"]) == 0
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_a_letter_sent_again_stands_at_the_end_of_the_stream(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["dead-letters", "resubmit", "--all", "--directory", str(directory)]) == 0
+    assert "1 of the messages" in capsys.readouterr().out
+    with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
+        assert broker.watermarks(STREAM, 0).high == 3
+
+
+def test_an_unknown_letter_is_one_clear_line(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["dead-letters", "show", "nobody/0/0", "--directory", str(directory)]) == 4
+    assert "has the id nobody/0/0" in capsys.readouterr().err
+
+
+def test_to_send_all_again_has_to_be_said(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead-letters", "resubmit", "--directory", str(directory)]) == 2
+    assert "--all" in capsys.readouterr().err

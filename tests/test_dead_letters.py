@@ -1,0 +1,122 @@
+"""Dead letters: each fault once, with its original bytes, whatever stops a learner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.learner import LearnerHost
+from si_stream.brokers.interface import Broker, Envelope
+from si_stream.dead_letters import Letter, read_letters, stream_of_letters
+from si_stream.errors import StreamNotFound
+from si_stream.messages.codecs import decode
+from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.settings import Settings
+from si_stream.state import State
+from tests.streams import STREAM, memory_broker, samples, settings
+
+BROKEN = Envelope({"ce_type": "si-stream.samples", "content-type": "application/json"}, b"{")
+MESSAGES: list[Message | Envelope] = [
+    samples(12, 0, task="a", bad=[3, 7]),
+    BROKEN,
+    samples(4, 50, task="a"),
+    samples(4, 60, task="b"),  # nobody has announced it
+    Boundary("1"),
+    End("2"),
+]
+
+
+@contextmanager
+def learning(broker: Broker, chosen: Settings) -> Iterator[tuple[LearnerHost, State]]:
+    """A host that has learned the stream to its end, and saved nothing since the last boundary."""
+    state = State(chosen, broker.stream_id(STREAM))
+    with closing(LearnerHost(chosen, broker, CollectorRegistry(), Event())) as host:
+        host.resume(state)
+        host.learn(state)
+        yield host, state
+
+
+def letters(broker: Broker) -> list[Letter]:
+    return [letter for _, letter in read_letters(broker, STREAM)]
+
+
+def places(broker: Broker) -> list[tuple[int, int | None, str]]:
+    return [(letter.offset, letter.row, letter.reason) for letter in letters(broker)]
+
+
+EXPECTED = [
+    (0, 3, "label_out_of_range"),
+    (0, 7, "label_out_of_range"),
+    (1, None, "undecodable"),
+    (3, None, "wrong_task"),
+]
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Settings:
+    return settings(tmp_path / "model", learner={"exit_at_end": True})
+
+
+def test_each_fault_has_one_letter_that_says_where_and_what(chosen: Settings) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (_, state):
+        assert sum(state.ledger.rejected.values()) == 4
+    assert places(broker) == EXPECTED
+    broken = letters(broker)[2]
+    assert broken.message == BROKEN
+    assert "JSON" in broken.detail or "json" in broken.detail
+    assert broken.letter_id == f"{broker.stream_id(STREAM)}/0/1"
+
+
+def test_a_bad_row_becomes_a_message_of_that_row_alone(chosen: Settings) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (_, state):
+        letter = letters(broker)[0]
+        alone = decode(letter.message.headers, letter.message.value, state.schema, 10**6)
+    original = MESSAGES[0]
+    assert isinstance(alone, Samples)
+    assert isinstance(original, Samples)
+    assert (len(alone), alone.task, alone.labels.tolist()) == (1, "a", [99])
+    assert np.array_equal(alone.inputs[0], original.inputs[3])
+
+
+def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
+    chosen: Settings,
+) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (host, _):
+        host.dead_letters.flush()
+    # As after a crash between the letters and the checkpoint: the letters are there, it is not.
+    another = chosen.model_copy(update={"directory": chosen.directory.with_name("empty")})
+    with learning(broker, another) as (host, state):
+        host.checkpoint(state)
+        assert state.ledger.dead_letters == 4
+    assert places(broker) == EXPECTED
+
+
+def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:
+    broker = memory_broker(MESSAGES[:2])
+    state = State(chosen, broker.stream_id(STREAM))
+    with closing(LearnerHost(chosen, broker, CollectorRegistry(), Event())) as host:
+        host.resume(state)
+        host.stop.set()
+        host.learn(state)
+        host.stop.clear()
+        assert places(broker) == []
+        broker.append(STREAM, 0, [])
+        host.checkpoint(state)
+    checkpoint = host.checkpoints.newest()
+    assert checkpoint is not None
+    assert checkpoint.manifest.ledger.dead_letters == len(places(broker))
+
+
+def test_before_anything_was_rejected_there_is_no_stream_of_letters() -> None:
+    broker = memory_broker([])
+    with pytest.raises(StreamNotFound, match=stream_of_letters(STREAM)):
+        letters(broker)
