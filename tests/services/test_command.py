@@ -17,7 +17,7 @@ from si_stream.settings.layers import KNOWN_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
-COMMANDS = ["demo", "serve", "learner", "predictor", "simulate", "config"]
+COMMANDS = ["demo", "serve", "learner", "predictor", "simulate", "config", "dead-letters"]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 
 
