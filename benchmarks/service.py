@@ -6,7 +6,7 @@ from threading import Event
 
 from prometheus_client import CollectorRegistry
 
-from services.learner import LearnerHost
+from services.learner_host import LearnerHost
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
 from si_stream.loop import learn_stream

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.learner import LearnerHost
+from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope
 from si_stream.dead_letters import Letter, read_letters, stream_of_letters
 from si_stream.errors import StreamNotFound

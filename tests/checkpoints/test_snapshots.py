@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.learner import make_snapshot
+from services.snapshotting import make_snapshot
 from si_stream.checkpoints import files
 from si_stream.checkpoints.snapshots import Snapshot, SnapshotStore, Version, decode, encode, read
 from si_stream.errors import CheckpointError, CorruptCheckpoint

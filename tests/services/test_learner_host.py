@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.learner import LearnerHost
+from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.errors import CheckpointError, IdentityMismatch

@@ -1,0 +1,179 @@
+"""The host of a learner's loop: what outlives the process, and what others see of it.
+
+Invariant: it acts between batches and at boundaries only, and nothing that it does changes what is
+learned.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Event
+
+from prometheus_client import CollectorRegistry
+
+from services.awaited import AwaitedPartition
+from services.journal import Journal
+from services.resuming import resume_from
+from services.snapshotting import make_snapshot
+from si_stream import events
+from si_stream.brokers.interface import Broker
+from si_stream.checkpoints.snapshots import SnapshotStore
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.dead_letters import DeadLetters, Fault
+from si_stream.errors import BrokerError
+from si_stream.loop import Host, learn_stream
+from si_stream.settings import Settings
+from si_stream.state import State
+from si_stream.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+LAG_SECONDS = 1.0
+REJECTED_SECONDS = 1.0
+HEARING_SECONDS = 0.2
+
+
+class LearnerHost(Host):
+    """Checkpoints, snapshots, metrics and the journal of one learner, by the clock.
+
+    Args:
+        broker: asked for the lag.
+        stop: set when the process is to end.
+    """
+
+    def __init__(
+        self, settings: Settings, broker: Broker, registry: CollectorRegistry, stop: Event
+    ) -> None:
+        self.settings = settings
+        self.broker = broker
+        self.stop = stop
+        self.checkpoints = CheckpointStore(settings.directory)
+        self.snapshots = SnapshotStore(settings.directory)
+        self.telemetry = Telemetry(registry)
+        self.journal = Journal(settings.directory)
+        stream = settings.stream
+        self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
+        self.awaited = AwaitedPartition()
+        self.epoch = 0
+        self._unheard: list[events.Event] = []
+        self._due: dict[str, float] = {}
+        self._done: dict[str, object] = {}
+
+    def resume(self, state: State) -> None:
+        """Go on from the newest whole checkpoint, if there is one, in an epoch of one's own.
+
+        Raises:
+            IdentityMismatch: it is another model's, or its learning settings were others.
+            CheckpointError: the directory cannot be written.
+        """
+        checkpoint = self.checkpoints.newest()
+        self.telemetry.refused.inc(self.checkpoints.refused)
+        if checkpoint is not None:
+            resume_from(checkpoint, state)
+        self.dead_letters.resume(state.ledger.dead_letters)
+        self.epoch = self.checkpoints.claim_epoch()
+        self.telemetry.epoch.set(self.epoch)
+        if checkpoint is not None:
+            self.telemetry.resume(state.ledger, state.measures())
+            self.publish(state)
+            ledger = state.ledger
+            logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
+        self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
+
+    def emit(self, event: events.Event) -> None:
+        """Take note of it; of those that come with every batch, many at once, which is quicker."""
+        self._unheard.append(event)
+        if not isinstance(event, events.BatchLearned | events.Received):
+            self._hear()
+        if isinstance(event, events.Rejected) and self._is_due(event.reason):
+            logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
+            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if isinstance(event, events.Awaiting):
+            self.awaited.becomes(event.partition)
+
+    def learn(self, state: State) -> bool:
+        """Learn what all partitions hold; whether to do so again, as there are more of them now."""
+        offsets = {k: position.offset for k, position in state.ledger.position.items()}
+        with self.broker.reader(self.settings.stream.name, offsets) as reader:
+            self.telemetry.watch_partitions(reader.partitions)
+            until_end = self.settings.learner.exit_at_end
+            return learn_stream(reader, state, self, until_end=until_end)
+
+    def set_aside(self, fault: Fault) -> None:
+        self.dead_letters.add(fault, time.time())
+
+    def ends(self) -> list[int] | None:
+        stream = self.settings.stream.name
+        try:
+            partitions = range(self.broker.partitions(stream))
+            return [self.broker.watermarks(stream, partition).high for partition in partitions]
+        except BrokerError:
+            return None  # The reader says that the broker is away, and when it is back.
+
+    def stopping(self) -> bool:
+        return self.stop.is_set()
+
+    def between_batches(self, state: State) -> None:
+        self.awaited.remind()
+        if self._is_due("hearing"):
+            self._hear()
+        if self._is_due("checkpoint"):
+            self.checkpoint(state)
+        if self._is_due("snapshot"):
+            self.publish(state)
+        if self._is_due("lag"):
+            self._measure_lag(state)
+            self._put_off("lag", LAG_SECONDS)
+
+    def checkpoint(self, state: State) -> None:
+        self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
+        if self._is_news("checkpoint", state):
+            started = time.perf_counter()
+            state.ledger.dead_letters = self.dead_letters.flush()
+            _, size = self.checkpoints.write(state, self.epoch, time.time())
+            self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
+            seconds = time.perf_counter() - started
+            place = (state.ledger.steps, state.ledger.samples)
+            self.emit(events.CheckpointWritten(*place, seconds, size))
+        self.telemetry.is_current("checkpoint")
+
+    def publish(self, state: State) -> None:
+        self._put_off("snapshot", self.settings.snapshots.interval_seconds)
+        if not state.main.learner.heads:
+            return  # Nothing to predict with before the first sample.
+        if self._is_news("snapshot", state):
+            self.checkpoints.require(self.epoch)
+            snapshot = make_snapshot(state, self.epoch, time.time())
+            self.snapshots.publish(snapshot, self.settings.snapshots.keep)
+            ledger = state.ledger
+            self.emit(events.SnapshotPublished(self.epoch, ledger.steps, ledger.samples))
+        self.telemetry.is_current("snapshot")
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def _hear(self) -> None:
+        for event in self._unheard:
+            self.telemetry.hear(event)
+            self.journal.hear(event)
+        self._unheard.clear()
+        self._put_off("hearing", HEARING_SECONDS)
+
+    def _measure_lag(self, state: State) -> None:
+        for partition, end in enumerate(self.ends() or []):
+            position = state.ledger.position.get(partition)
+            lag = end - (position.offset if position else 0)
+            self.telemetry.lag.labels(partition).set(lag)
+
+    def _is_news(self, what: str, state: State) -> bool:
+        """Whether anything has come since this was last done: an idle stream wears out no disk."""
+        ledger = state.ledger
+        now = (ledger.steps, ledger.consolidations, dict(ledger.counted))
+        before, self._done[what] = self._done.get(what), now
+        return now != before
+
+    def _is_due(self, what: str) -> bool:
+        return time.monotonic() >= self._due.get(what, 0.0)
+
+    def _put_off(self, what: str, seconds: float) -> None:
+        self._due[what] = time.monotonic() + seconds

@@ -1,0 +1,79 @@
+"""Going on from a checkpoint: only of the same model, and with the same settings or on purpose.
+
+Invariant: a checkpoint that is refused has changed nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from si_stream.checkpoints.store import Checkpoint, arithmetic, learning_settings
+from si_stream.errors import IdentityMismatch
+from si_stream.settings.layers import flattened
+from si_stream.state import State
+
+logger = logging.getLogger(__name__)
+
+
+def resume_from(checkpoint: Checkpoint, state: State) -> None:
+    """Take a checkpoint's place, and note what was changed on purpose since.
+
+    Raises:
+        IdentityMismatch: it is another model's, or its learning settings were others and
+            `learner.accept_changes` is not set.
+    """
+    changed = changes(checkpoint, state)
+    _require_same_model(checkpoint, state)
+    _require_leave_to_change(changed, state)
+    _warn_of_other_arithmetic(checkpoint, state)
+    manifest = checkpoint.manifest
+    try:
+        state.resume(manifest.ledger, manifest.measures, checkpoint.tensors)
+    except ValueError as error:  # a module of one's own, say, that is no longer what it was
+        raise IdentityMismatch(
+            f"the checkpoint in {state.settings.directory} does not fit this network: {error}; "
+            "start with the network that it was learned with, or give this model a "
+            "--directory of its own"
+        ) from error
+    state.holdouts.sets = checkpoint.holdouts
+    if changed:
+        ledger = state.ledger
+        ledger.changes.append({"position": dict(ledger.position), "changes": changed})
+        logger.info("changed on purpose: %s", "; ".join(changed))
+
+
+def changes(checkpoint: Checkpoint, state: State) -> list[str]:
+    """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
+    before = dict(flattened(checkpoint.manifest.learning))
+    now = dict(flattened(learning_settings(state)))
+    return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
+
+
+def _require_same_model(checkpoint: Checkpoint, state: State) -> None:
+    differences = state.identity.differences(checkpoint.manifest.identity)
+    if differences:
+        raise IdentityMismatch(
+            f"the checkpoint in {state.settings.directory} is of another model "
+            f"({'; '.join(differences)}); start with its settings, or give this model a "
+            "--directory of its own"
+        )
+
+
+def _require_leave_to_change(changed: list[str], state: State) -> None:
+    if changed and not state.settings.learner.accept_changes:
+        raise IdentityMismatch(
+            f"the checkpoint in {state.settings.directory} was learned with other settings "
+            f"({'; '.join(changed)}); start with them, or change them on purpose with "
+            "--accept-changes"
+        )
+
+
+def _warn_of_other_arithmetic(checkpoint: Checkpoint, state: State) -> None:
+    now = arithmetic(state)
+    for key, was in checkpoint.manifest.arithmetic.items():
+        if now.get(key) != was:
+            logger.warning(
+                "the checkpoint was learned with %s %s, this is %s: what follows is right, "
+                "but not bit for bit what it would have been there",
+                *(key, was, now.get(key)),
+            )
