@@ -35,7 +35,8 @@ def open_loop(port: int, request: bytes, per_second: float, count: int) -> list[
     Raises:
         RuntimeError: an answer is not 200, or none comes.
     """
-    with _connections(port, CONNECTIONS) as free:
+    with _connections(port, CONNECTIONS) as connections:
+        free = deque(connections)  # each in its turn, so that none is idle until it is closed
         seconds: list[float] = []
         waiting: deque[float] = deque()
         asked: dict[socket.socket, float] = {}
@@ -56,7 +57,7 @@ def open_loop(port: int, request: bytes, per_second: float, count: int) -> list[
                 waiting.append(next_due)
                 sent += 1
             while waiting and free:
-                connection = free.pop()
+                connection = free.popleft()
                 connection.sendall(request)
                 asked[connection] = waiting.popleft()
         return seconds

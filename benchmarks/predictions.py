@@ -93,7 +93,7 @@ def _settings(directory: str) -> Settings:
 
 def _publish_a_snapshot(scenario: Scenario, settings: Settings) -> None:
     with new_broker("memory:") as broker, closing(Service(broker, settings)) as service:
-        replay(scenario, ReplayOptions(), partial(broker.append, STREAM, 0))
+        replay(scenario, ReplayOptions(), partial(broker.append, STREAM))
         service.learn_to_the_end()
 
 
