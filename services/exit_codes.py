@@ -10,6 +10,7 @@ from si_stream.errors import (
     CheckpointError,
     DataError,
     IdentityMismatch,
+    NotFinite,
     PredictionError,
     ProcessEnded,
     SettingsError,
@@ -23,6 +24,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     IdentityMismatch: 6,
     PredictionError: 7,
     ProcessEnded: 8,
+    NotFinite: 9,
 }
 OTHER_ERROR = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -5,6 +5,7 @@ Bounded: past `LIMIT_BYTES` the file becomes `events.1.jsonl`, and the one befor
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from contextlib import suppress
@@ -17,24 +18,27 @@ from pydantic_core import to_json
 from si_stream import events
 from si_stream.checkpoints.files import cannot_write
 
+logger = logging.getLogger(__name__)
 NAME, FORMER = "events.jsonl", "events.1.jsonl"
 LIMIT_BYTES = 16 * 1024 * 1024
 UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured, events.Awaiting)
 
 
 class Journal:
-    """Args:
+    """A full disk costs lines, not the learner.
+
+    Args:
         directory: of one model; made where it is not there.
 
     Raises:
-        CheckpointError: it cannot be written, now or when an event is heard.
+        CheckpointError: it cannot be written now.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = self._opened()
+            self._file: BinaryIO | None = self._opened()
         except OSError as error:
             raise cannot_write(directory, error) from error
 
@@ -44,6 +48,7 @@ class Journal:
             return
         line = {"event": type(event).__name__, "time_seconds": time.time(), **asdict(event)}
         try:
+            self._file = self._file or self._opened()
             self._file.write(to_json(line, inf_nan_mode="null") + b"\n")
             self._file.flush()
             if self._file.tell() > LIMIT_BYTES:
@@ -51,11 +56,15 @@ class Journal:
                 self.path.replace(self.path.with_name(FORMER))
                 self._file = self._opened()
         except OSError as error:
-            raise cannot_write(self.path.parent, error) from error
+            if self._file is not None:
+                logger.warning("%s", cannot_write(self.path.parent, error))
+            self.close()
 
     def close(self) -> None:
         with suppress(OSError):  # a line that could not be written has been complained of
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
+        self._file = None
 
     def _opened(self) -> BinaryIO:
         """The file to append to, less a last line that a crash or a full disk has cut short."""

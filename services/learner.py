@@ -1,7 +1,7 @@
 """The learner process: the loop on a real stream, from start to end.
 
 Invariant: whatever stops it, what is on disk afterwards is a checkpoint from which the same weights
-follow as if it had never stopped.
+follow as if it had never stopped. So a stop may be as hard as it must.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ from si_stream.settings import Settings
 from si_stream.state import State
 
 logger = logging.getLogger(__name__)
+STOP_SECONDS = 9
 
 
 @contextmanager
 def stopped_by_signals(stop: Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask to stop; a second one is not waited for."""
+    """SIGTERM and SIGINT ask to stop; a second one, or `STOP_SECONDS` later the kernel, ends the
+    process at once, whatever it waits for."""
 
     def ask(number: int, _frame: object) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
+        signal.alarm(STOP_SECONDS)
 
     former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
+        signal.alarm(0)
         for number, handler in former.items():
             signal.signal(number, handler)
 
@@ -68,8 +72,7 @@ def run(settings: Settings) -> None:
             logger.info("metrics at %s", address)
             while host.learn(state):
                 logger.info("stream %s has more partitions now", stream.name)
-            host.checkpoint(state)
-            host.publish(state)
+            host.finish(state)
             steps, samples = state.ledger.steps, state.ledger.samples
             logger.info("stopped at step %d, %d samples; all of it is saved", steps, samples)
 

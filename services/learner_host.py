@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from itertools import chain
 from threading import Event
 
 from prometheus_client import CollectorRegistry
 
 from services.awaited import AwaitedPartition
+from services.background import Background
+from services.checkpointing import Checkpointing
+from services.in_flight import InFlight
 from services.journal import Journal
+from services.positions import fit_position
+from services.publishing import Publishing
 from services.resuming import resume_from
-from services.snapshotting import make_snapshot
 from si_stream import events
+from si_stream.batches import Batch
 from si_stream.brokers.interface import Broker
-from si_stream.checkpoints.snapshots import SnapshotStore
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import DeadLetters, Fault
-from si_stream.errors import BrokerError
+from si_stream.errors import BrokerError, CheckpointError
 from si_stream.loop import Host, learn_stream
 from si_stream.settings import Settings
-from si_stream.state import State
+from si_stream.state import Quarantined, State
 from si_stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 LAG_SECONDS = 1.0
 REJECTED_SECONDS = 1.0
 HEARING_SECONDS = 0.2
+FINISH_SECONDS = 6.0
 
 
 class LearnerHost(Host):
@@ -48,12 +55,17 @@ class LearnerHost(Host):
         self.broker = broker
         self.stop = stop
         self.checkpoints = CheckpointStore(settings.directory)
-        self.snapshots = SnapshotStore(settings.directory)
         self.telemetry = Telemetry(registry)
         self.journal = Journal(settings.directory)
         stream = settings.stream
         self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
+        self.checkpointing = Checkpointing(
+            settings, self.checkpoints, self.dead_letters, broker, self.telemetry
+        )
+        self.publishing = Publishing(settings, self.checkpoints, self.telemetry)
+        self.measuring = Background("lag")
         self.awaited = AwaitedPartition()
+        self.flights = InFlight(settings.directory, stop)
         self.epoch = 0
         self._unheard: list[events.Event] = []
         self._due: dict[str, float] = {}
@@ -64,13 +76,16 @@ class LearnerHost(Host):
 
         Raises:
             IdentityMismatch: it is another model's, or its learning settings were others.
+            PositionOutOfRange: the stream does not hold its position, and may not be moved in.
             CheckpointError: the directory cannot be written.
         """
         checkpoint = self.checkpoints.newest()
         self.telemetry.refused.inc(self.checkpoints.refused)
-        if checkpoint is not None:
-            resume_from(checkpoint, state)
-        self.dead_letters.resume(state.ledger.dead_letters)
+        made_anew = checkpoint is not None and resume_from(checkpoint, state)
+        fit_position(state, self.broker, made_anew=made_anew)
+        if (place := self.flights.quarantined) is not None:
+            state.ledger.quarantined.append(Quarantined(place=place))
+        self.dead_letters.resume(state.ledger.dead_letters, state.ledger.counted)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
         if checkpoint is not None:
@@ -90,9 +105,12 @@ class LearnerHost(Host):
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
+        if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
+            logger.error("%s", event)
 
     def learn(self, state: State) -> bool:
         """Learn what all partitions hold; whether to do so again, as there are more of them now."""
+        fit_position(state, self.broker)
         offsets = {k: position.offset for k, position in state.ledger.position.items()}
         with self.broker.reader(self.settings.stream.name, offsets) as reader:
             self.telemetry.watch_partitions(reader.partitions)
@@ -110,6 +128,9 @@ class LearnerHost(Host):
         except BrokerError:
             return None  # The reader says that the broker is away, and when it is back.
 
+    def in_flight(self, batch: Batch) -> InFlight:
+        return self.flights.of(batch)
+
     def stopping(self) -> bool:
         return self.stop.is_set()
 
@@ -117,40 +138,67 @@ class LearnerHost(Host):
         self.awaited.remind()
         if self._is_due("hearing"):
             self._hear()
-        if self._is_due("checkpoint"):
+        for event in self._written():
+            self.emit(event)
+        if self._is_due("checkpoint") and self.checkpointing.is_idle:
             self.checkpoint(state)
-        if self._is_due("snapshot"):
+        if self._is_due("snapshot") and self.publishing.is_idle:
             self.publish(state)
-        if self._is_due("lag"):
-            self._measure_lag(state)
+        if self._is_due("lag") and self.measuring.is_idle:
+            offsets = {k: position.offset for k, position in state.ledger.position.items()}
+            self.measuring.start(lambda: self._measure_lag(offsets))
             self._put_off("lag", LAG_SECONDS)
 
     def checkpoint(self, state: State) -> None:
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
         if self._is_news("checkpoint", state):
-            started = time.perf_counter()
-            state.ledger.dead_letters = self.dead_letters.flush()
-            _, size = self.checkpoints.write(state, self.epoch, time.time())
-            self.checkpoints.prune(self.epoch, self.settings.checkpoints.keep)
-            seconds = time.perf_counter() - started
-            place = (state.ledger.steps, state.ledger.samples)
-            self.emit(events.CheckpointWritten(*place, seconds, size))
-        self.telemetry.is_current("checkpoint")
+            self.checkpointing.begin(state, self.epoch)
+        elif self.checkpointing.is_idle:
+            self.telemetry.is_current("checkpoint", time.time())
 
     def publish(self, state: State) -> None:
         self._put_off("snapshot", self.settings.snapshots.interval_seconds)
         if not state.main.learner.heads:
             return  # Nothing to predict with before the first sample.
         if self._is_news("snapshot", state):
-            self.checkpoints.require(self.epoch)
-            snapshot = make_snapshot(state, self.epoch, time.time())
-            self.snapshots.publish(snapshot, self.settings.snapshots.keep)
-            ledger = state.ledger
-            self.emit(events.SnapshotPublished(self.epoch, ledger.steps, ledger.samples))
-        self.telemetry.is_current("snapshot")
+            self.publishing.begin(state, self.epoch)
+        elif self.publishing.is_idle:
+            self.telemetry.is_current("snapshot", time.time())
+
+    def finish(self, state: State) -> None:
+        """Save all that was learned, or say that it was not.
+
+        Raises:
+            CheckpointError: it could not be saved, or not in time.
+        """
+        self.checkpoint(state)
+        self.publish(state)
+        deadline = time.monotonic() + FINISH_SECONDS
+        for writing in (self.checkpointing, self.publishing):
+            if not writing.wait(deadline - time.monotonic()):
+                raise CheckpointError(
+                    f"what was learned last could not be saved within {FINISH_SECONDS:g} s; it is "
+                    "learned again at the next start"
+                )
+        failures = []
+        for event in self._written():
+            self.emit(event)
+            failures += [event.reason] if isinstance(event, events.WritingFailed) else []
+        if failures:
+            raise CheckpointError(f"what was learned last is not saved: {failures[0]}")
 
     def close(self) -> None:
+        for background in (self.checkpointing, self.publishing, self.measuring):
+            background.close()
+        self._hear()
         self.journal.close()
+
+    def _written(self) -> Iterator[events.Event]:
+        """What has become of checkpoints and snapshots; what failed is to be tried again."""
+        for event in chain(self.checkpointing.finished(), self.publishing.finished()):
+            if isinstance(event, events.WritingFailed):
+                self._done.pop(event.what, None)
+            yield event
 
     def _hear(self) -> None:
         for event in self._unheard:
@@ -159,10 +207,9 @@ class LearnerHost(Host):
         self._unheard.clear()
         self._put_off("hearing", HEARING_SECONDS)
 
-    def _measure_lag(self, state: State) -> None:
+    def _measure_lag(self, offsets: dict[int, int]) -> None:
         for partition, end in enumerate(self.ends() or []):
-            position = state.ledger.position.get(partition)
-            lag = end - (position.offset if position else 0)
+            lag = max(0, end - offsets.get(partition, 0))
             self.telemetry.lag.labels(partition).set(lag)
 
     def _is_news(self, what: str, state: State) -> bool:

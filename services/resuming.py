@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 
-from si_stream.checkpoints.store import Checkpoint, arithmetic, learning_settings
+from si_stream.checkpoints.copies import arithmetic, learning_settings
+from si_stream.checkpoints.store import Checkpoint
 from si_stream.errors import IdentityMismatch
 from si_stream.settings.layers import flattened
 from si_stream.state import State
@@ -15,8 +16,10 @@ from si_stream.state import State
 logger = logging.getLogger(__name__)
 
 
-def resume_from(checkpoint: Checkpoint, state: State) -> None:
+def resume_from(checkpoint: Checkpoint, state: State) -> bool:
     """Take a checkpoint's place, and note what was changed on purpose since.
+
+    Returns whether the stream was made anew since.
 
     Raises:
         IdentityMismatch: it is another model's, or its learning settings were others and
@@ -40,6 +43,7 @@ def resume_from(checkpoint: Checkpoint, state: State) -> None:
         ledger = state.ledger
         ledger.changes.append({"position": dict(ledger.position), "changes": changed})
         logger.info("changed on purpose: %s", "; ".join(changed))
+    return state.identity.stream_id != manifest.identity.stream_id
 
 
 def changes(checkpoint: Checkpoint, state: State) -> list[str]:
@@ -50,8 +54,18 @@ def changes(checkpoint: Checkpoint, state: State) -> list[str]:
 
 
 def _require_same_model(checkpoint: Checkpoint, state: State) -> None:
-    differences = state.identity.differences(checkpoint.manifest.identity)
-    if differences:
+    stream, before = state.settings.stream, checkpoint.manifest.identity
+    differences = state.identity.differences(before)
+    if [one.partition(":")[0] for one in differences] == ["stream_id"]:
+        if stream.out_of_range == "fail":
+            raise IdentityMismatch(
+                f"stream {stream.name!r} at {stream.broker} is not the one that the checkpoint in "
+                f"{state.settings.directory} was learned from (stream_id: "
+                f"{state.identity.stream_id}, not {before.stream_id}): another broker, or it was "
+                "deleted and made anew. Start with that one, or learn on from this one: with its "
+                "oldest message (--set stream.out_of_range=earliest) or the next to come (latest)"
+            )
+    elif differences:
         raise IdentityMismatch(
             f"the checkpoint in {state.settings.directory} is of another model "
             f"({'; '.join(differences)}); start with its settings, or give this model a "

@@ -8,7 +8,7 @@ from si_stream.state import State
 
 
 def make_snapshot(state: State, epoch: int, written_seconds: float) -> Snapshot:
-    """What a predictor needs of a state, as it is now."""
+    """What a predictor needs of a state, as it is now; a copy."""
     ledger, measures = state.ledger, state.measures()
     tasks = []
     for task in ledger.tasks.known:
@@ -33,6 +33,7 @@ def make_snapshot(state: State, epoch: int, written_seconds: float) -> Snapshot:
         active_task=ledger.tasks.active.name if ledger.tasks.active else None,
         position={k: (v.offset, v.row) for k, v in ledger.position.items()},
         samples=ledger.samples,
-        tracks=measures,
+        tracks={name: measured.copied() for name, measured in measures.items()},
     )
-    return Snapshot(manifest, weights_of(state.main.learner.state()))
+    weights = weights_of(state.main.learner.state())
+    return Snapshot(manifest, {name: tensor.cpu().clone() for name, tensor in weights.items()})

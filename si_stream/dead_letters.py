@@ -11,13 +11,15 @@ from an older one finds the letters behind that mark and does not write them aga
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from typing import NamedTuple
 
-from si_stream.brokers.interface import Broker, Envelope, Record
-from si_stream.errors import MessageError
+from si_stream.brokers.interface import Broker, Envelope, Position, Record
+from si_stream.errors import BrokerError, MessageError
 from si_stream.messages.codecs import ARROW, Codec, encode
 from si_stream.messages.kinds import Samples
 from si_stream.opening import Opened
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "dead_letter_"
 ROOM_FOR_HEADERS_BYTES = 64 * 1024
 FLUSH_BYTES = 1024 * 1024
+KEPT_LETTERS = 100_000
+"""In the embedded log, lest it grow without bound; Kafka has its own retention."""
 
 
 def stream_of_letters(stream: str) -> str:
@@ -74,8 +78,23 @@ class Fault(NamedTuple):
     error: MessageError
 
 
+@dataclass
+class Sealed:
+    """Letters up to one moment, to be written together.
+
+    Attributes:
+        limit: of the letters that were there before and have not been met again, the first's
+            offset: they are to be found behind the mark.
+        behind: the mark, once they are durable.
+    """
+
+    letters: list[Envelope]
+    limit: int | None
+    behind: int | None = field(default=None)
+
+
 class DeadLetters:
-    """Writes the letters of one stream.
+    """Writes the letters of one stream: added by the thread that learns, written by any.
 
     Args:
         broker: where the stream and its letters lie.
@@ -93,37 +112,77 @@ class DeadLetters:
         self.letters = stream_of_letters(stream)
         limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
         broker.create_stream(self.letters, max_message_bytes=limit)
-        self._written_before: set[str] = set()
-        self._waiting: list[Envelope] = []
-        self._waiting_bytes = 0
+        self._written_before: dict[str, int] = {}
+        self._open: list[Envelope] = []
+        self._open_bytes = 0
+        self._lock = Lock()
+        self._sealed: deque[Sealed] = deque()
+        self._behind = 0
+        self._in_doubt = False
 
-    def resume(self, offset: int) -> None:
-        """Do not write again what stands behind the offset that a checkpoint holds (3)."""
-        letters = read_letters(self.broker, self.stream, offset)
-        self._written_before = {letter.letter_id for _, letter in letters}
+    def resume(self, offset: int, counted: Mapping[int, Position]) -> None:
+        """Do not write again what stands behind the offset that a checkpoint holds (3).
+
+        Args:
+            counted: of each partition the first row whose faults are still to be met.
+        """
+        self._behind = self.broker.watermarks(self.letters, 0).high
+        self._written_before = {
+            letter.letter_id: place
+            for place, letter in read_letters(self.broker, self.stream, offset)
+            if Position(letter.offset) >= counted.get(letter.partition, Position())
+        }
 
     def add(self, fault: Fault, time_seconds: float) -> None:
-        """Write a letter, unless it was written before; it is durable after the next `flush`."""
-        envelope = self._envelope(fault, time_seconds)
-        letter_id = envelope.headers[f"{PREFIX}id"]
-        if letter_id in self._written_before:
-            self._written_before.discard(letter_id)
-            return
-        self._waiting.append(envelope)
-        self._waiting_bytes += len(envelope.value)
-        if self._waiting_bytes >= FLUSH_BYTES:
-            self.flush()
+        """Write a letter, unless it was written before; it is durable after the next `flush`.
 
-    def flush(self) -> int:
-        """Make all letters durable (1); the offset behind them, for the checkpoint (2).
+        Raises:
+            BrokerError: there are so many that they were flushed, and the broker took none.
+        """
+        envelope = self._envelope(fault, time_seconds)
+        if self._written_before.pop(_id_of(envelope), None) is not None:
+            return
+        self._open.append(envelope)
+        self._open_bytes += len(envelope.value)
+        if self._open_bytes >= FLUSH_BYTES:
+            self.flush(self.seal())
+
+    def seal(self) -> Sealed:
+        """All letters up to now; for the thread that adds them."""
+        sealed = Sealed(self._open, limit=next(iter(self._written_before.values()), None))
+        self._open, self._open_bytes = [], 0
+        self._sealed.append(sealed)
+        return sealed
+
+    def flush(self, sealed: Sealed) -> int:
+        """Make the sealed letters durable (1); the mark for the checkpoint of that moment (2).
 
         Raises:
             BrokerError: the broker did not take them; they are kept for the next time.
         """
-        if self._waiting:
-            self.broker.append(self.letters, 0, self._waiting)
-            self._waiting, self._waiting_bytes = [], 0
-        return self.broker.watermarks(self.letters, 0).high
+        with self._lock:
+            while sealed.behind is None:
+                first = self._sealed[0]
+                self._append(first.letters)
+                first.behind = self._behind if first.limit is None else first.limit
+                self._sealed.popleft()
+        return sealed.behind
+
+    def _append(self, letters: list[Envelope]) -> None:
+        if not letters:
+            return
+        if self._in_doubt:  # the broker may have taken some of them, and not have said so
+            found = read_letters(self.broker, self.stream, self._behind)
+            there = {letter.letter_id for _, letter in found}
+            letters = [letter for letter in letters if _id_of(letter) not in there]
+            self._behind = self.broker.watermarks(self.letters, 0).high
+            self._in_doubt = False
+        try:
+            if letters:
+                self._behind = self.broker.append(self.letters, 0, letters)[-1] + 1
+        except BrokerError:
+            self._in_doubt = True
+            raise
 
     def _envelope(self, fault: Fault, time_seconds: float) -> Envelope:
         record = fault.opened.record
@@ -145,6 +204,10 @@ class DeadLetters:
             original = _one_row(fault.opened, fault.row, letter_id)
         headers = {**original.headers, **{PREFIX + name: text for name, text in told.items()}}
         return Envelope(headers, original.value)
+
+
+def _id_of(envelope: Envelope) -> str:
+    return envelope.headers[f"{PREFIX}id"]
 
 
 def read_letters(broker: Broker, stream: str, offset: int = 0) -> Iterator[tuple[int, Letter]]:

@@ -9,7 +9,9 @@ SIStreamError
 │   └── PositionOutOfRange
 ├── CheckpointError           a checkpoint or snapshot cannot be written or read
 │   ├── CorruptCheckpoint     its checksum or its structure is wrong
-│   └── IdentityMismatch      it belongs to another model or another stream
+│   ├── IdentityMismatch      it belongs to another model or another stream
+│   └── Superseded            another learner writes this model's checkpoints now
+├── NotFinite                 learning has left the finite numbers, again and again
 ├── ProcessEnded              a process that others depend on has ended
 └── PredictionError           a request for a prediction that cannot be answered
     ├── MalformedRequest
@@ -82,6 +84,14 @@ class CorruptCheckpoint(CheckpointError):
 
 
 class IdentityMismatch(CheckpointError):
+    pass
+
+
+class Superseded(CheckpointError):
+    pass
+
+
+class NotFinite(SIStreamError):
     pass
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from si_stream.brokers.interface import Position
 from si_stream.errors import Reason
 
 
@@ -58,6 +60,25 @@ class BatchLearned:
     samples: int
     seconds: float
     step: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSkipped:
+    """A track has not trained on a batch, whose loss or gradient was not finite."""
+
+    track: str
+    task: str
+    samples: int
+    behind: dict[int, Position]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuarantined:
+    """A batch was passed over, as the process had died of it again and again."""
+
+    task: str
+    samples: int
+    behind: dict[int, Position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +142,14 @@ class CheckpointWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class WritingFailed:
+    """A checkpoint or a snapshot could not be written; the one before is still the newest."""
+
+    what: Literal["checkpoint", "snapshot"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotPublished:
     epoch: int
     step: int
@@ -139,11 +168,14 @@ Event = (
     | Awaiting
     | TaskOpened
     | BatchLearned
+    | BatchSkipped
+    | BatchQuarantined
     | Progress
     | Evaluated
     | LayerMeasured
     | Consolidated
     | CheckpointWritten
+    | WritingFailed
     | SnapshotPublished
     | StreamEnded
 )

@@ -7,13 +7,15 @@ between any two batches and may save its state there; neither changes a bit of w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from time import perf_counter
 
 from si_stream import events
-from si_stream.batches import Batches, TaskEnd
+from si_stream.batches import Batch, Batches, TaskEnd
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Reader
+from si_stream.brokers.interface import Position, Reader, offsets
 from si_stream.dead_letters import Fault
+from si_stream.errors import NotFinite
 from si_stream.intake import Intake
 from si_stream.merging import Merge
 from si_stream.opening import Opener
@@ -22,6 +24,7 @@ from si_stream.tracks import Track
 
 POLL_SECONDS = 0.1
 PROGRESS_STEPS = 50
+SKIPS_IN_A_ROW = 3
 
 
 class Host(ABC):
@@ -33,6 +36,10 @@ class Host(ABC):
     @abstractmethod
     def set_aside(self, fault: Fault) -> None:
         """Keep what could not be learned from; it has been counted."""
+
+    @abstractmethod
+    def in_flight(self, batch: Batch) -> AbstractContextManager[object]:
+        """Entered while a batch is learned, so that it is known should the process die of it."""
 
     @abstractmethod
     def stopping(self) -> bool:
@@ -81,13 +88,20 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
             idle = False
             for taken in intake.take(delivery):
                 for batch in batches.complete(taken):  # assemble
+                    if ledger.passes_over(batch):
+                        emit(events.BatchQuarantined(*told(batch)))
+                        continue
                     started = perf_counter()
-                    for track in tracks:
-                        track.learn(batch)  # test, then train
-                    ledger.learned(batch)
-                    seconds = perf_counter() - started
-                    emit(events.BatchLearned(batch.task.name, batch.size, seconds, ledger.steps))
-                    watch(state, batch.task, emit)
+                    with host.in_flight(batch):
+                        finite = [track.learn(batch) for track in tracks]  # test, then train
+                    ledger.learned(batch, finite=finite[0])
+                    if not all(finite):
+                        tell_skipped(state, batch, finite, emit)
+                    if finite[0]:
+                        seconds = perf_counter() - started
+                        learned = (batch.task.name, batch.size, seconds, ledger.steps)
+                        emit(events.BatchLearned(*learned))
+                        watch(state, batch.task, emit)
                     host.between_batches(state)
                     if host.stopping():
                         return False
@@ -115,8 +129,31 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
             ends = host.ends()
             if ends is not None and merge.is_behind(ends):
                 return False
+        if idle and not batches.pending:
+            ledger.stand_at(merge.at_rest())
         host.between_batches(state)
     return False
+
+
+def told(batch: Batch) -> tuple[str, int, dict[int, Position]]:
+    return batch.task.name, batch.size, batch.then.positions
+
+
+def tell_skipped(state: State, batch: Batch, finite: list[bool], emit: events.Emit) -> None:
+    """Raises:
+    NotFinite: it is the last of `SKIPS_IN_A_ROW` in a row.
+    """
+    for track, learned in zip(state.tracks, finite, strict=True):
+        if not learned:
+            emit(events.BatchSkipped(track.name, *told(batch)))
+    if state.ledger.skipped_in_a_row >= SKIPS_IN_A_ROW:
+        rate = state.settings.optimiser.learning_rate
+        raise NotFinite(
+            f"the loss or a gradient of {SKIPS_IN_A_ROW} batches in a row was not a finite number, "
+            f"up to offsets {offsets(batch.then.positions)} of task {batch.task.name!r}; none of "
+            f"them changed a weight. Lower the learning rate ({rate:g}) with --accept-changes, or "
+            "go back with si-stream rollback"
+        )
 
 
 def watch(state: State, active: Task, emit: events.Emit) -> None:

@@ -117,6 +117,19 @@ class Merge:
             self._reader.next_offset(partition) >= ends[partition] for partition in self._arrived
         )
 
+    def at_rest(self) -> Cursor:
+        """Where it stands when nothing waits, behind what is no record at the partitions' ends."""
+        self._cursor = Cursor(
+            {
+                partition: max(place, Position(self._reader.next_offset(partition)))
+                if place > Position() and not self._arrived[partition]
+                else place
+                for partition, place in self._cursor.positions.items()
+            },
+            self._cursor.turn,
+        )
+        return self._cursor
+
     def _next(self) -> Collection[int]:
         """The partitions to deliver from: one, or all that have begun at a boundary, or none."""
         moving = self._moving()

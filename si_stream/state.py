@@ -44,6 +44,17 @@ class Identity(BaseModel):
         ]
 
 
+class Quarantined(BaseModel):
+    """A batch that the process died of again and again, by its `Batch.place`; where it lay, once
+    it has been passed over."""
+
+    place: int
+    task: str | None = None
+    samples: int = 0
+    position: dict[int, Position] = {}
+    behind: dict[int, Position] = {}
+
+
 class Ledger(BaseModel):
     """What has been consumed, counted and decided so far."""
 
@@ -58,6 +69,10 @@ class Ledger(BaseModel):
     steps: int = 0
     samples: int = 0
     consolidations: int = 0
+    skipped: int = 0
+    """Batches whose loss or gradient was not finite; and how many of them came last in a row."""
+    skipped_in_a_row: int = 0
+    quarantined: list[Quarantined] = []
     rejected: dict[str, int] = {}
     ended: bool = False
     dead_letters: int = 0
@@ -65,6 +80,19 @@ class Ledger(BaseModel):
     tasks: Tasks = Tasks()
     changes: list[dict[str, Any]] = []
     """Learning settings that were changed on purpose, each with the position it took effect at."""
+
+    def copied(self) -> Ledger:
+        """As it is now, whatever becomes of this one."""
+        return self.model_copy(
+            update={
+                "position": dict(self.position),
+                "counted": dict(self.counted),
+                "rejected": dict(self.rejected),
+                "tasks": self.tasks.copied(),
+                "quarantined": [*self.quarantined],
+                "changes": [*self.changes],
+            }
+        )
 
     def know(self, partitions: int) -> None:
         """Take partitions that the stream has got into account; only ever between two tasks."""
@@ -78,12 +106,33 @@ class Ledger(BaseModel):
         """All before this place has been trained on, or has nothing to train on."""
         self.position, self.turn = cursor
 
-    def learned(self, batch: Batch) -> None:
-        """A batch has been trained on: the next sample is the one behind it."""
+    def learned(self, batch: Batch, *, finite: bool = True) -> None:
+        """A batch has been trained on, or skipped: the next sample is the one behind it."""
         self.stand_at(batch.then)
-        self.steps += 1
-        self.samples += batch.size
         self.ended = False
+        if finite:
+            self.steps += 1
+            self.samples += batch.size
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+
+    def passes_over(self, batch: Batch) -> bool:
+        """Whether the batch is in quarantine; then the next sample is the one behind it."""
+        for number, entry in enumerate(self.quarantined):
+            if entry.place == batch.place:
+                self.quarantined[number] = Quarantined(
+                    place=batch.place,
+                    task=batch.task.name,
+                    samples=batch.size,
+                    position=self.position,
+                    behind=batch.then.positions,
+                )
+                self.stand_at(batch.then)
+                self.ended = False
+                return True
+        return False
 
     def end_task(self, end: TaskEnd) -> Task | None:
         """A boundary or the end has been reached: the task that was active until then."""

@@ -47,6 +47,12 @@ class Telemetry:
         self.rejected = counter("rejected", "Messages or rows not learned from.", "reason")
         self.samples = counter("trained_samples", "Samples tested and then trained on.", "task")
         self.batches = counter("batches", "Batches assembled and trained on.")
+        self.skipped = counter(
+            "skipped_batches", "Batches whose loss or gradient was not a finite number.", "track"
+        )
+        self.quarantined = counter(
+            "quarantined_batches", "Batches passed over that the process had died of repeatedly."
+        )
         self.step = gauge("step", "Optimiser steps in the model's life.")
         self.step_seconds = Histogram(
             "si_stream_step_duration_seconds",
@@ -92,8 +98,20 @@ class Telemetry:
         )
         self.epoch = gauge("epoch", "Epoch that this learner writes its checkpoints in.")
         self.refused = counter("checkpoints_refused", "Damaged checkpoints passed over.")
+        self.failures = counter(
+            "writing_failures", "Checkpoints or snapshots that could not be written.", "what"
+        )
+        self.retention = gauge(
+            "retention_margin_ratio",
+            "Of what the broker keeps of the partition, the share before the oldest checkpoint's "
+            "position; near 0 that checkpoint will soon be of no use.",
+            "partition",
+        )
         self.checkpoint_seconds = gauge(
-            "checkpoint_duration_seconds", "Time taken by the latest checkpoint."
+            "checkpoint_duration_seconds", "Time taken to write the latest checkpoint."
+        )
+        self.checkpoint_copy_seconds = gauge(
+            "checkpoint_stall_seconds", "Time that learning waited for the latest checkpoint."
         )
         self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the latest checkpoint.")
         self.snapshot_step = gauge("snapshot_step", "Step of the latest snapshot.")
@@ -103,6 +121,8 @@ class Telemetry:
 
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.BatchLearned: self._batch_learned,
+            events.BatchSkipped: self._batch_skipped,
+            events.BatchQuarantined: self._batch_quarantined,
             events.Received: self._received,
             events.Rejected: self._rejected,
             events.Awaiting: self._awaiting,
@@ -112,12 +132,13 @@ class Telemetry:
             events.Consolidated: self._consolidated,
             events.LayerMeasured: self._layer_measured,
             events.CheckpointWritten: self._checkpoint_written,
+            events.WritingFailed: self._writing_failed,
             events.SnapshotPublished: self._snapshot_published,
         }
 
-    def is_current(self, what: Literal["checkpoint", "snapshot"]) -> None:
-        """It has been written, or holds already all that was learned."""
-        self._last[f"{what}_age_seconds"] = time.time()
+    def is_current(self, what: Literal["checkpoint", "snapshot"], at_seconds: float) -> None:
+        """It holds all that had been learned at that time (Unix)."""
+        self._last[f"{what}_age_seconds"] = at_seconds
 
     def watch_partitions(self, count: int) -> None:
         """Show of so many partitions for how long each has been awaited."""
@@ -157,6 +178,15 @@ class Telemetry:
         self.batches.inc()
         self.step.set(event.step)
         self.step_seconds.observe(event.seconds)
+
+    def _batch_skipped(self, event: events.BatchSkipped) -> None:
+        self.skipped.labels(event.track).inc()
+
+    def _batch_quarantined(self, event: events.BatchQuarantined) -> None:
+        self.quarantined.inc()
+
+    def _writing_failed(self, event: events.WritingFailed) -> None:
+        self.failures.labels(event.what).inc()
 
     def _received(self, event: events.Received) -> None:
         self.received.labels(event.role).inc(event.samples)

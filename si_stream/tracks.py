@@ -27,12 +27,15 @@ class Track:
         self._tested = Tested()
         self._unread: list[Learned] = []
 
-    def learn(self, batch: Batch) -> None:
-        """Test and train; nothing is read back from the device."""
+    def learn(self, batch: Batch) -> bool:
+        """Test and train; False where the loss or a gradient was not finite, and nothing came
+        of it."""
         if batch.task.name != self._task:
             self._turn_to(batch.task.name)
         learned = self.learner.learn(batch.inputs, batch.labels, batch.task.head)
-        self._unread.append(learned)
+        if learned.finite:
+            self._unread.append(learned)
+        return learned.finite
 
     def read_tally(self) -> Tested:
         """The active task's prequential totals, brought up to date; now and then, lest the unread

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from si_stream import events
+from si_stream.batches import Batch
 from si_stream.brokers.interface import Broker, Envelope, Reader, Record
 from si_stream.brokers.memory import MemoryBroker
+from si_stream.checkpoints.copies import Space
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import Fault
 from si_stream.loop import Host, learn_stream
@@ -46,7 +49,12 @@ DIGITS: dict[str, Any] = {
 
 def settings(directory: Path = Path("nowhere"), **groups: Any) -> Settings:
     """Of a small model; what is given goes over it, group by group."""
-    defaults = {"model": SMALL, "compute": {"device": "cpu"}, "learner": {"metrics_port": 0}}
+    defaults: dict[str, Any] = {
+        "model": SMALL,
+        "compute": {"device": "cpu"},
+        "learner": {"metrics_port": 0},
+        "stream": {"retention": "all"},  # the same stream is learned again
+    }
     chosen = {name: group | groups.pop(name, {}) for name, group in defaults.items()}
     return Settings.model_validate({"directory": directory, **chosen, **groups})
 
@@ -151,6 +159,9 @@ class Listener(Host):
             return None
         partitions = range(self.broker.partitions(STREAM))
         return [self.broker.watermarks(STREAM, partition).high for partition in partitions]
+
+    def in_flight(self, batch: Batch) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def stopping(self) -> bool:
         return self.batches == self.stop_after
@@ -260,7 +271,7 @@ def reloaded(state: State, store: CheckpointStore) -> State:
 
 
 def written(state: State, store: CheckpointStore) -> Path:
-    return store.write(state, store.claim_epoch(), written_seconds=0.0)[0]
+    return store.write(Space().copy(state), store.claim_epoch(), written_seconds=0.0)[0]
 
 
 def loaded(store: CheckpointStore, path: Path, given: Settings) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from si_stream import events
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope, Record
 from si_stream.checkpoints.store import CheckpointStore
+from si_stream.errors import NotFinite
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from si_stream.state import State
@@ -28,6 +29,7 @@ from tests.streams import (
     Listener,
     OneByOne,
     contents,
+    digest,
     digits_stream,
     learn,
     learned,
@@ -394,10 +396,37 @@ def test_every_trained_sample_was_tested_first_and_counted_once() -> None:
     assert all(0 < one.wrong < one.samples and one.loss > 0 for one in tested.values())
 
 
-def test_a_loss_that_overflows_is_still_a_checkpoint_that_can_be_read(tmp_path: Path) -> None:
-    chosen = settings(model={"dtype": "float32"}, optimiser={"kind": "sgd", "learning_rate": 1e6})
+def with_huge(batches: Sequence[int]) -> Stream:
+    """Eight batches, of which these have inputs that no gradient can be computed for."""
     message = samples(64, task="a")
-    huge = replace(message, inputs=message.inputs.astype(np.float32) * 1e30)
-    state = learned([huge, End("end")], chosen)
-    assert not np.isfinite(state.measures()["main"].prequential.tasks["a"].loss)
-    assert contents(reloaded(state, CheckpointStore(tmp_path))) == contents(state)
+    inputs = message.inputs.astype(np.float32)
+    for batch in batches:
+        inputs[8 * batch : 8 * batch + 8] = 3e38
+    return [replace(message, inputs=inputs), End("end")]
+
+
+FLOAT: dict[str, Any] = {"model": {"dtype": "float32"}, "learner": {"shadow": "none"}}
+
+
+def test_a_batch_whose_gradient_is_not_finite_changes_nothing_and_is_counted() -> None:
+    without = samples(64, task="a")
+    keep = [row for row in range(64) if row // 8 not in (1, 4)]
+    inputs, labels = without.inputs[keep].astype(np.float32), without.labels[keep]
+    clean = learned([replace(without, inputs=inputs, labels=labels), End("end")], settings(**FLOAT))
+    state, heard = learn(memory_broker(with_huge([1, 4])), settings(**FLOAT))
+    assert {name: digest(one) for name, one in state.tensors().items()} == {
+        name: digest(one) for name, one in clean.tensors().items()
+    }
+    assert state.measures() == clean.measures()
+    assert (state.ledger.skipped, state.ledger.skipped_in_a_row) == (2, 0)
+    assert (state.ledger.steps, state.ledger.samples) == (6, 48)
+    skipped = [(e.track, e.samples, e.behind) for e in heard.heard(events.BatchSkipped)]
+    places = [{0: (0, 16)}, {0: (0, 40)}]
+    assert skipped == [(track, 8, at) for at in places for track in ("main", "shadow")]
+
+
+def test_three_of_them_in_a_row_stop_the_learner_and_say_what_to_do() -> None:
+    learn(memory_broker(with_huge([2, 3, 5, 6])), settings(**FLOAT))
+    with pytest.raises(NotFinite) as raised:
+        learn(memory_broker(with_huge([3, 4, 5])), settings(**FLOAT))
+    assert "up to offsets 0:0.48 of task 'a'; none of them changed a weight" in str(raised.value)

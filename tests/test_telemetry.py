@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from si_stream import events
+from si_stream.brokers.interface import Position
 from si_stream.errors import Reason
 from si_stream.messages.kinds import End
 from si_stream.telemetry import Telemetry
@@ -35,6 +36,7 @@ KINDS = {
     "checkpoint_age_seconds": "gauge",
     "checkpoint_bytes": "gauge",
     "checkpoint_duration_seconds": "gauge",
+    "checkpoint_stall_seconds": "gauge",
     "checkpoints_refused": "counter",
     "consolidations": "counter",
     "drift_norm": "gauge",
@@ -49,8 +51,11 @@ KINDS = {
     "partition_awaited_seconds": "gauge",
     "position_age_seconds": "gauge",
     "prequential_accuracy_ratio": "gauge",
+    "quarantined_batches": "counter",
     "received_samples": "counter",
     "rejected": "counter",
+    "retention_margin_ratio": "gauge",
+    "skipped_batches": "counter",
     "snapshot_age_seconds": "gauge",
     "snapshot_step": "gauge",
     "step_duration_seconds": "histogram",
@@ -59,6 +64,7 @@ KINDS = {
     "task_loss": "gauge",
     "tasks": "gauge",
     "trained_samples": "counter",
+    "writing_failures": "counter",
 }
 
 
@@ -99,7 +105,11 @@ def after_a_run() -> Scrape:
     telemetry = Telemetry(registry)
     _, heard = learn(memory_broker(stream), chosen)
     told = [*heard.events, events.CheckpointWritten(55, 867, 0.01, 5000)]
-    tell(telemetry, [*told, events.SnapshotPublished(2, 55, 867)])
+    told += [events.WritingFailed("checkpoint", "why"), events.SnapshotPublished(2, 55, 867)]
+    place: dict[int, Position] = {0: Position(3)}
+    told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
+    tell(telemetry, told)
+    telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)
     telemetry.watch_partitions(1)
     telemetry.refused.inc(0)
@@ -226,7 +236,7 @@ def test_an_age_begins_anew_when_nothing_is_left_to_be_saved(
     start = time.time()
     monkeypatch.setattr(time, "time", lambda: start + 100)
     assert Scrape(registry).value("checkpoint_age_seconds") == pytest.approx(100, abs=5)
-    telemetry.is_current("checkpoint")
+    telemetry.is_current("checkpoint", start + 100)
     assert Scrape(registry).value("checkpoint_age_seconds") == 0
     assert Scrape(registry).value("snapshot_age_seconds") == pytest.approx(100, abs=5)
 

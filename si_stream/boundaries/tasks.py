@@ -42,6 +42,10 @@ class Tasks(BaseModel):
     announced: str | None = None
     event_ids: list[str] = []
 
+    def copied(self) -> Tasks:
+        """As they are now; a task, once opened, is never changed."""
+        return self.model_copy(update={"known": [*self.known], "event_ids": [*self.event_ids]})
+
     def name_of(self, told: str | None) -> str:
         """The task that samples belong to which name this one, or none at all."""
         if told is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 # What one `Reader.poll` returns at most, or one record if that is larger. As much as stays in
 # a core's cache until it is decoded: 4 MB are read from the embedded log at half the speed.
@@ -22,6 +22,18 @@ class Position(NamedTuple):
 
     offset: int = 0
     row: int = 0
+
+
+def offsets(positions: Mapping[int, Position]) -> str:
+    """For people: the offset of each partition, and the row where it is not the first.
+
+    >>> offsets({0: Position(7, 3), 1: Position(5)})
+    '0:7.3, 1:5'
+    """
+    return ", ".join(
+        f"{partition}:{offset}" + (f".{row}" if row else "")
+        for partition, (offset, row) in sorted(positions.items())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,9 @@ class Broker(ABC):
     Its methods may be called from several threads. Each raises `BrokerError` where the broker
     cannot be reached, and `StreamNotFound` where there is no such stream.
     """
+
+    keeps_all: ClassVar[bool] = True
+    """Whether records stay until `prune` is called; else they have a retention of their own."""
 
     @abstractmethod
     def create_stream(

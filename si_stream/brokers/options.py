@@ -31,6 +31,18 @@ class StreamOptions(Options):
         "one that is empty, so the same stream gives the same weights; arrival waits for none, and "
         "gives that up",
     )
+    retention: Literal["checkpoints", "all"] = Field(
+        "checkpoints",
+        description="of the embedded log: checkpoints forgets what lies before the oldest of the "
+        "newest checkpoints; all keeps everything, for another model to be learned from it. Kafka "
+        "has its own",
+    )
+    out_of_range: Literal["fail", "earliest", "latest"] = Field(
+        "fail",
+        description="where a checkpoint's position is no longer, or not yet, in the stream, or the "
+        "stream was made anew: fail refuses to start; earliest goes on with the oldest message "
+        "there is, latest with the next one",
+    )
     max_message_bytes: int = Field(
         10 * 1024 * 1024,
         ge=1024,

@@ -1,25 +1,32 @@
 """Files that are wholly there or not at all, and are what their name says.
 
 A name ends in the SHA-256 of what it names, so that a file is checked before anything of it is
-parsed. To commit:
+parsed. To commit, and what a failure after each step leaves:
 
     1. write everything under a temporary name      → a left-over, removed at the next start
     2. fsync what was written                       → the same
     3. rename to the final name                     → the rename may not survive a power loss:
                                                       what was there before is still the newest
     4. fsync the directory                          → committed
+
+Removing goes the other way round: a temporary name first, so that no half of it keeps its name.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from si_stream.errors import CheckpointError, CorruptCheckpoint
 
@@ -57,8 +64,9 @@ def next_number(directory: Path) -> int:
     return named[0] + 1 if named else 1
 
 
-def fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Have the disk hold a file's contents, or a directory's names."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -66,12 +74,16 @@ def fsync_directory(directory: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make it where it is not there, so that it outlives a power loss with what is put into it."""
-    try:
-        path.mkdir()
-    except FileExistsError:
-        return
-    fsync_directory(path.parent)
+    """Make it and those above where they are not there, to outlive a power loss with what is put
+    into them."""
+    if not path.parent.exists():
+        make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)  # also where it was there: whoever made it may not have got to this
+
+
+def temporary_in(directory: Path) -> Path:
+    return directory / f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
 def write(path: Path, data: bytes) -> None:
@@ -81,17 +93,30 @@ def write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write them as safetensors; the SHA-256. Other threads go on meanwhile."""
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
+    sync(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def commit_file(directory: Path, final: str, data: bytes) -> Path:
     """Write one file; the steps are those of this module.
 
     Raises:
         CheckpointError: the disk is full, read-only or broken; what was there before stays.
     """
-    temporary = directory / f"{TEMPORARY}{secrets.token_hex(8)}"
+    temporary = temporary_in(directory)
     try:
         write(temporary, data)
         temporary.rename(directory / final)
-        fsync_directory(directory)
+        sync(directory)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
@@ -115,6 +140,12 @@ def read_checked(path: Path, digest: str) -> bytes:
             "it was cut short or altered"
         )
     return data
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that was committed; what cannot be removed is a left-over."""
+    with suppress(OSError):
+        shutil.rmtree(directory.rename(temporary_in(directory.parent)))
 
 
 def remove_left_overs(directory: Path) -> None:

@@ -22,6 +22,12 @@ class CheckpointOptions(Options):
         ge=1,
         description="newest checkpoints; more than 1, so that a damaged one has a forerunner",
     )
+    keep_at_boundaries: int = Field(
+        5,
+        ge=0,
+        description="and, of those before, the newest that were written at a boundary: older "
+        "places that an operator can roll back to",
+    )
 
 
 class SnapshotOptions(Options):

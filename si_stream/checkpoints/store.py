@@ -6,31 +6,31 @@
 
 Invariant: a learner writes only into the epoch that it claimed, and a reader takes the newest
 checkpoint of the highest epoch that holds a whole one. So a learner that was superseded can only
-write where nobody looks. The SHA-256 in a checkpoint's name is its manifest's, the manifest holds
-those of the files, and each is checked before anything is parsed.
+write where nobody looks, however late it wakes up. The SHA-256 in a checkpoint's name is its
+manifest's, the manifest holds those of the files, and each is checked before anything is parsed.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from si_stream.brokers.interface import Position
 from si_stream.checkpoints import files
-from si_stream.errors import CheckpointError, CorruptCheckpoint
+from si_stream.checkpoints.copies import StateCopy
+from si_stream.errors import CorruptCheckpoint, Superseded
 from si_stream.evaluation.holdout import HoldoutSet
 from si_stream.evaluation.measures import Measures
-from si_stream.state import Identity, Ledger, State
+from si_stream.state import Identity, Ledger
 
 logger = logging.getLogger(__name__)
 MANIFEST, STATE = "manifest.json", "state.safetensors"
@@ -43,6 +43,8 @@ class Manifest(BaseModel):
     epoch: int
     number: int
     written_seconds: float
+    at_boundary: bool
+    """Whether no task was active: a place to roll back to."""
     identity: Identity
     learning: dict[str, Any]
     arithmetic: dict[str, Any]
@@ -59,6 +61,17 @@ class Checkpoint(NamedTuple):
     holdouts: dict[str, HoldoutSet]
 
 
+class _Kept(NamedTuple):
+    at_boundary: bool
+    holdouts: tuple[str, ...]
+    position: dict[int, Position]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> _Kept:
+        held = tuple(manifest.holdouts.values())
+        return cls(manifest.at_boundary, held, manifest.ledger.position)
+
+
 class CheckpointStore:
     """Args:
     directory: of one model; made where it is not there.
@@ -70,6 +83,7 @@ class CheckpointStore:
         self.holdouts = directory / "holdouts"
         self.refused = 0
         self._written: dict[str, tuple[int, str]] = {}
+        self._kept: dict[Path, _Kept] = {}
 
     def claim_epoch(self) -> int:
         """Begin the next epoch, which nobody else has or will.
@@ -78,8 +92,7 @@ class CheckpointStore:
             CheckpointError: the directory cannot be written.
         """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for directory in (self.epochs, self.holdouts):
+            for directory in (self.directory, self.epochs, self.holdouts):
                 files.make_directory(directory)
             while True:
                 epoch = 1 + self._last_epoch()
@@ -89,7 +102,7 @@ class CheckpointStore:
                     continue  # Another learner was quicker: the one after it.
                 if epoch == self._last_epoch():
                     break
-            files.fsync_directory(self.epochs)
+            files.sync(self.epochs)
         except OSError as error:
             raise files.cannot_write(self.directory, error) from error
         self._remove_empty_epochs(epoch)
@@ -100,57 +113,66 @@ class CheckpointStore:
 
     def require(self, epoch: int) -> None:
         """Raises:
-        CheckpointError: the epoch is gone, so a later one has begun.
+        Superseded: a later epoch has begun.
         """
-        if not self._of(epoch).is_dir():
-            raise CheckpointError(
-                f"epoch {epoch} is gone from {self.epochs}: another learner has taken over this "
-                "model; stop one of them"
+        if (last := self._last_epoch()) != epoch:
+            raise Superseded(
+                f"another learner has taken over this model (it writes epoch {last} in "
+                f"{self.epochs}, this one wrote epoch {epoch}), or it was rolled back; nothing is "
+                "lost, but of two learners stop one"
             )
 
-    def write(self, state: State, epoch: int, written_seconds: float) -> tuple[Path, int]:
+    def write(self, copy: StateCopy, epoch: int, written_seconds: float) -> tuple[Path, int]:
         """Commit a checkpoint; its path and size in bytes.
+
+            1. commit the holdout files that are new       (by the steps of `files`)
+            2. write the tensors, then the manifest, into a directory with a temporary name
+            3. fsync both, and that directory
+            4. rename it
+            5. fsync the epoch's directory of checkpoints
+
+        Whatever fails before the end of 5, the one before is the newest, and what was written is a
+        left-over; a power loss may take back 4.
 
         Raises:
             CheckpointError: it cannot be written; the one before stays the newest.
         """
-        self.require(epoch)
         directory = self._of(epoch) / "checkpoints"
-        temporary = directory / f"{files.TEMPORARY}{secrets.token_hex(8)}"
+        temporary = files.temporary_in(directory)
         try:
             files.make_directory(directory)
-            temporary.mkdir()
-            tensors = save(state.tensors())
+            held = {name: self._hold(name, held) for name, held in copy.holdouts.items()}  # 1
+            temporary.mkdir()  # 2
             manifest = Manifest(
                 epoch=epoch,
                 number=files.next_number(directory),
                 written_seconds=written_seconds,
-                identity=state.identity,
-                learning=learning_settings(state),
-                arithmetic=arithmetic(state),
-                ledger=state.ledger,
-                measures=state.measures(),
-                state_sha256=files.sha256(tensors),
-                holdouts={
-                    name: self._hold(name, held) for name, held in state.holdouts.sets.items()
-                },
+                at_boundary=copy.ledger.tasks.active is None,
+                identity=copy.identity,
+                learning=copy.learning,
+                arithmetic=copy.arithmetic,
+                ledger=copy.ledger,
+                measures=copy.measures,
+                state_sha256=files.write_tensors(temporary / STATE, copy.tensors),  # 3
+                holdouts=held,
             )
             text = manifest.model_dump_json(indent=1).encode()
-            files.write(temporary / STATE, tensors)
             files.write(temporary / MANIFEST, text)
-            files.fsync_directory(temporary)
+            files.sync(temporary)
+            size = sum(file.stat().st_size for file in temporary.iterdir())
             final = directory / files.name(manifest.number, files.sha256(text))
-            temporary.rename(final)
-            files.fsync_directory(directory)
+            temporary.rename(final)  # 4
+            files.sync(directory)  # 5
         except OSError as error:
             raise files.cannot_write(directory, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return final, len(tensors) + len(text)
+        self._kept[final] = _Kept.of(manifest)
+        return final, size
 
     def newest(self) -> Checkpoint | None:
         """The newest that is whole; one that is not is logged, counted and passed over."""
-        for path in self._newest_first():
+        for path in self.newest_first():
             try:
                 return self.read(path)
             except CorruptCheckpoint as error:
@@ -175,21 +197,28 @@ class CheckpointStore:
             reason = str(error).splitlines()[0]
             raise CorruptCheckpoint(f"{path} cannot be read: {reason}") from error
 
-    def prune(self, epoch: int, keep: int) -> None:
-        """Remove all but the newest ``keep`` checkpoints up to an epoch, and what was only theirs.
+    def prune(self, epoch: int, keep: int, keep_at_boundaries: int) -> dict[int, Position]:
+        """Remove all checkpoints up to an epoch but the newest ``keep`` and, of those before, the
+        newest ``keep_at_boundaries`` that were written at a boundary; and what was only theirs.
 
         Where a later epoch has begun, holdout files are left to the learner that writes there.
+
+        Returns the position of the oldest of the newest ``keep``.
         """
-        mine = [path for path in self._newest_first() if int(path.parts[-3]) <= epoch]
-        for path in mine[keep:]:
-            shutil.rmtree(path, ignore_errors=True)
+        mine = [path for path in self.newest_first() if int(path.parts[-3]) <= epoch]
+        known = {path: self._known(path) for path in mine}
+        stay = mine[:keep]
+        stay += [path for path in mine[keep:] if known[path].at_boundary][:keep_at_boundaries]
+        for path in set(mine).difference(stay):
+            files.remove(path)
+            self._kept.pop(path, None)
         self._remove_empty_epochs(epoch)
-        if self._last_epoch() > epoch:
-            return
-        needed = {name for path in mine[:keep] for name in self._holdouts_of(path)}
-        for file in files.newest_first(self.holdouts):
-            if file.name not in needed:
-                file.unlink(missing_ok=True)
+        if self._last_epoch() <= epoch:
+            needed = {name for path in stay for name in known[path].holdouts}
+            for file in files.newest_first(self.holdouts):
+                if file.name not in needed:
+                    file.unlink(missing_ok=True)
+        return known[mine[:keep][-1]].position if mine else {}
 
     def _remove_empty_epochs(self, epoch: int) -> None:
         """Of those before an epoch, all that hold neither a checkpoint nor the newest snapshot."""
@@ -198,7 +227,7 @@ class CheckpointStore:
         for old in epochs:
             has_checkpoints = any(files.newest_first(old / "checkpoints"))
             if int(old.name) < epoch and old != served and not has_checkpoints:
-                shutil.rmtree(old, ignore_errors=True)
+                files.remove(old)
 
     def _of(self, epoch: int) -> Path:
         return self.epochs / f"{epoch:06d}"
@@ -209,7 +238,8 @@ class CheckpointStore:
     def _last_epoch(self) -> int:
         return max((int(path.name) for path in self._epochs()), default=0)
 
-    def _newest_first(self) -> Iterator[Path]:
+    def newest_first(self) -> Iterator[Path]:
+        """Every checkpoint, by name alone."""
         for epoch in self._epochs():
             yield from files.newest_first(epoch / "checkpoints")
 
@@ -231,33 +261,12 @@ class CheckpointStore:
             raise CorruptCheckpoint(f"{name!r} is no name of a holdout file")
         return HoldoutSet(**load(files.read_checked(path, named[1])))
 
-    def _holdouts_of(self, path: Path) -> Iterator[str]:
-        try:
-            text = (path / MANIFEST).read_bytes()
-            yield from Manifest.model_validate_json(text).holdouts.values()
-        except (OSError, ValidationError):
-            return
-
-
-def learning_settings(state: State) -> dict[str, Any]:
-    """What may be changed on purpose in the life of a model, and is recorded when it is."""
-    settings = state.settings
-    return {
-        "optimiser": settings.optimiser.model_dump(),
-        "consolidator": settings.consolidator.model_dump(),
-    }
-
-
-def arithmetic(state: State) -> dict[str, Any]:
-    """What the bits of the weights depend on beside the stream and the settings."""
-    return {
-        "torch": torch.__version__,
-        "device": device_name(state.main.learner.device),
-        "threads": torch.get_num_threads(),
-        "kernel": state.main.learner.kernel.name,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-    }
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    def _known(self, path: Path) -> _Kept:
+        """What pruning must know of a checkpoint, read once; of a damaged one nothing."""
+        if path not in self._kept:
+            try:
+                manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+                self._kept[path] = _Kept.of(manifest)
+            except (OSError, ValidationError):
+                return _Kept(False, (), {})
+        return self._kept[path]

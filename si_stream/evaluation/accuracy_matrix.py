@@ -47,6 +47,16 @@ class AccuracyMatrix(BaseModel):
                 if (best := _best([cell, self.best_dropped.get(task)])) is not None:
                     self.best_dropped[task] = best
 
+    def copied(self) -> AccuracyMatrix:
+        """As it is now; a row, once appended, is never changed."""
+        return self.model_copy(
+            update={
+                "rows": [*self.rows],
+                "learned": dict(self.learned),
+                "best_dropped": dict(self.best_dropped),
+            }
+        )
+
     def average_accuracy(self) -> float | None:
         """Mean of the last row; None before there is one."""
         return _mean(self.rows[-1] if self.rows else [])

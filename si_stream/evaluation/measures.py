@@ -23,3 +23,14 @@ class Measures(BaseModel):
     prequential: Prequential = Prequential()
     accuracy: AccuracyMatrix = AccuracyMatrix()
     live: dict[str, Live] = {}
+
+    def copied(self) -> Measures:
+        """As they are now; rows and live accuracies are never changed, only replaced."""
+        tasks = {name: tested.model_copy() for name, tested in self.prequential.tasks.items()}
+        return self.model_copy(
+            update={
+                "prequential": Prequential(tasks=tasks),
+                "accuracy": self.accuracy.copied(),
+                "live": dict(self.live),
+            }
+        )

@@ -6,7 +6,8 @@ trunk and one head, so neither its cost nor its result depends on how many heads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -49,6 +50,7 @@ class Learned(NamedTuple):
 
     loss: Tensor  # [] mean task loss
     wrong_B: Tensor  # [B] bool: predicted another label
+    finite: bool  # else the loss or a gradient was not, and nothing has been changed
 
 
 class Layer(NamedTuple):
@@ -122,6 +124,8 @@ class Learner:
         A network with dropout, or a module of one's own, is tested in a forward pass of its own.
         """
         self.open_heads(head + 1)
+        groups = (self.trunk, self.heads[head])
+        before = self._running_statistics()
         x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
         if self.tests_apart:
             tested_BC = self.predict(x, head)  # tested first …
@@ -131,12 +135,18 @@ class Learner:
         wrong_B = tested_BC.argmax(1) != y
         loss = functional.cross_entropy(logits_BC, y)
         torch.autograd.backward(loss)  # … then trained: g = ∂L/∂θ of the task alone
-        self.optimiser.begin_step()
-        with torch.no_grad():
-            for group in (self.trunk, self.heads[head]):  # Eq. 3 and 4, in one pass
-                self.optimiser.update(group, self.consolidator, self.kernel)
-                group.drop_gradients()
-        return Learned(loss.detach(), wrong_B)
+        finite = is_finite(loss, groups)
+        if finite:
+            self.optimiser.begin_step()
+            with torch.no_grad():
+                for group in groups:  # Eq. 3 and 4, in one pass
+                    self.optimiser.update(group, self.consolidator, self.kernel)
+        else:
+            for statistic, value in before:
+                statistic.copy_(value)
+        for group in groups:
+            group.drop_gradients()
+        return Learned(loss.detach(), wrong_B, finite)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, head: int) -> Tensor:
@@ -207,6 +217,12 @@ class Learner:
         self.optimiser.steps = int(own["optimiser.steps"])
         self.masks.set_state(own["random.dropout"])
 
+    def _running_statistics(self) -> list[tuple[Tensor, Tensor]]:
+        """What a forward pass changes for good, and its values now."""
+        return [
+            (buffer, buffer.clone()) for layer in self._batch_norms for buffer in layer.buffers()
+        ]
+
     def _group(self, module: nn.Module) -> ParameterGroup:
         group = ParameterGroup(module.to(self.device))
         self.optimiser.attach(group)
@@ -223,6 +239,17 @@ class Learner:
             layer.train(len(x) > 1)  # one sample has no variance: the running one is taken
         with numbers_from(self.masks):
             return self._logits(x, head)
+
+
+@torch.no_grad()
+def is_finite(loss: Tensor, groups: Iterable[ParameterGroup]) -> bool:
+    """Whether the loss and every gradient are finite numbers, as a sum is only if its terms are.
+
+    So is one too large for the sum, whose square would not be finite in Adam's second moment.
+    """
+    gradients = [piece.parameter.grad for group in groups for piece in group.pieces]
+    total = sum((g.sum() for g in gradients if g is not None), loss.detach())
+    return math.isfinite(total.item())
 
 
 def choose_device(name: str) -> torch.device:

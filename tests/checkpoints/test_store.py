@@ -18,8 +18,9 @@ import pytest
 
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints import files
-from si_stream.checkpoints.store import MANIFEST, STATE, CheckpointStore, arithmetic
-from si_stream.errors import CheckpointError, CorruptCheckpoint
+from si_stream.checkpoints.copies import Space, StateCopy, arithmetic
+from si_stream.checkpoints.store import MANIFEST, STATE, CheckpointStore
+from si_stream.errors import CheckpointError, CorruptCheckpoint, Superseded
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.state import State
 from tests.checkpoints.test_files import no_file_above
@@ -38,6 +39,10 @@ def state_after(count: int, holdouts: int = 3, **groups: Any) -> State:
     return learned(stream, settings(learner={"shadow": "none"}, **groups))
 
 
+def copy_after(count: int, holdouts: int = 3) -> StateCopy:
+    return Space().copy(state_after(count, holdouts))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "model")
@@ -51,14 +56,14 @@ def newest_step(store: CheckpointStore) -> int | None:
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_a_checkpoint_gives_back_the_whole_state(kind: str, store: CheckpointStore) -> None:
     state = state_after(20, optimiser={"kind": kind})
-    path, size = store.write(state, store.claim_epoch(), written_seconds=1.5)
+    path, size = store.write(Space().copy(state), store.claim_epoch(), written_seconds=1.5)
     assert contents(loaded(store, path, state.settings)) == contents(state)
     assert size == sum(file.stat().st_size for file in path.iterdir())
 
 
 def test_a_checkpoint_says_whose_it_is_and_what_its_bits_depend_on(store: CheckpointStore) -> None:
     state = state_after(20)
-    path, _ = store.write(state, store.claim_epoch(), written_seconds=1.5)
+    path, _ = store.write(Space().copy(state), store.claim_epoch(), written_seconds=1.5)
     manifest = store.read(path).manifest
     assert (manifest.epoch, manifest.number, manifest.written_seconds) == (1, 1, 1.5)
     assert manifest.identity == state.identity
@@ -110,8 +115,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_taken(
 ) -> None:
     epoch = store.claim_epoch()
     first = state_after(20)
-    store.write(first, epoch, 0.0)
-    path, _ = store.write(state_after(40, holdouts=4), epoch, 0.0)
+    store.write(Space().copy(first), epoch, 0.0)
+    path, _ = store.write(copy_after(40, holdouts=4), epoch, 0.0)
     held = files.newest_first(store.holdouts)
     DAMAGES[damage](next(held) if part == "holdout" else path / part)
     with caplog.at_level(logging.WARNING):
@@ -125,14 +130,14 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_taken(
 def test_of_two_damaged_ones_neither_is_taken(store: CheckpointStore) -> None:
     epoch = store.claim_epoch()
     for count in (20, 40):
-        path, _ = store.write(state_after(count), epoch, 0.0)
+        path, _ = store.write(copy_after(count), epoch, 0.0)
         lengthened(path / STATE)
     assert store.newest() is None
     assert store.refused == 2
 
 
 def test_a_checkpoint_of_a_format_not_known_here_is_refused(store: CheckpointStore) -> None:
-    path, _ = store.write(state_after(20), store.claim_epoch(), 0.0)
+    path, _ = store.write(copy_after(20), store.claim_epoch(), 0.0)
     text = (path / MANIFEST).read_bytes().replace(b"checkpoint/1", b"checkpoint/9")
     other = path.with_name(files.name(2, files.sha256(text)))
     path.rename(other)
@@ -142,7 +147,7 @@ def test_a_checkpoint_of_a_format_not_known_here_is_refused(store: CheckpointSto
 
 
 def test_a_holdout_file_outside_the_store_is_not_read(store: CheckpointStore) -> None:
-    path, _ = store.write(state_after(20), store.claim_epoch(), 0.0)
+    path, _ = store.write(copy_after(20), store.claim_epoch(), 0.0)
     name = store.read(path).manifest.holdouts["a"].encode()
     text = (path / MANIFEST).read_bytes().replace(name, b"/etc/passwd")
     other = path.with_name(files.name(2, files.sha256(text)))
@@ -156,7 +161,7 @@ def test_left_overs_of_a_writer_that_was_killed_are_not_looked_at_and_then_remov
     store: CheckpointStore,
 ) -> None:
     state = state_after(20)
-    path, _ = store.write(state, store.claim_epoch(), 0.0)
+    path, _ = store.write(Space().copy(state), store.claim_epoch(), 0.0)
     left = [path.with_name(f"{files.TEMPORARY}1"), store.holdouts / f"{files.TEMPORARY}2"]
     shutil.copytree(path, left[0])
     left[1].write_bytes(b"half")
@@ -174,10 +179,10 @@ def test_epochs_are_claimed_by_one_learner_each(store: CheckpointStore) -> None:
 
 def test_the_newest_is_that_of_the_highest_epoch_which_holds_one(store: CheckpointStore) -> None:
     first, second = store.claim_epoch(), store.claim_epoch()
-    store.write(state_after(20), second, 0.0)
+    store.write(copy_after(20), second, 0.0)
     for _ in range(3):  # a learner that was taken over writes on, and more
         (store.epochs / f"{first:06d}").mkdir(exist_ok=True)
-        store.write(state_after(200), first, 0.0)
+        store.write(copy_after(200), first, 0.0)
     store.claim_epoch()
     assert newest_step(store) == state_after(20).ledger.steps
 
@@ -187,20 +192,20 @@ def test_a_learner_that_was_taken_over_before_its_first_checkpoint_is_told(
 ) -> None:
     first = store.claim_epoch()
     CheckpointStore(store.directory).claim_epoch()
-    with pytest.raises(CheckpointError, match=r"epoch 1 is gone .* another learner has taken over"):
-        store.write(state_after(20), first, 0.0)
+    with pytest.raises(Superseded, match=r"taken over .* epoch 2 .* this one wrote epoch 1"):
+        store.require(first)
 
 
 def test_a_learner_that_was_taken_over_removes_nothing_of_the_one_that_did(
     store: CheckpointStore,
 ) -> None:
     stale, first = CheckpointStore(store.directory), store.claim_epoch()
-    stale.write(state_after(20), first, 0.0)
+    stale.write(copy_after(20), first, 0.0)
     second = store.claim_epoch()
-    path, _ = store.write(state_after(40, holdouts=9), second, 0.0)
+    path, _ = store.write(copy_after(40, holdouts=9), second, 0.0)
     for count in (60, 80):
-        stale.write(state_after(count, holdouts=5), first, 0.0)
-        stale.prune(first, keep=1)
+        stale.write(copy_after(count, holdouts=5), first, 0.0)
+        stale.prune(first, keep=1, keep_at_boundaries=0)
     assert store.read(path).holdouts["a"].labels.shape == (9,)
     assert len([*files.newest_first(path.parent)]) == 1
 
@@ -209,8 +214,8 @@ def test_a_learner_that_was_taken_over_removes_nothing_of_the_one_that_did(
 def test_pruning_keeps_the_newest_and_their_holdouts(keep: int, store: CheckpointStore) -> None:
     for holdouts in range(1, 6):
         epoch = store.claim_epoch()
-        store.write(state_after(20, holdouts), epoch, 0.0)
-        store.prune(epoch, keep)
+        store.write(copy_after(20, holdouts), epoch, 0.0)
+        store.prune(epoch, keep, 0)
     left = sorted(store.epochs.glob("*/checkpoints/*"), reverse=True)
     assert [one.parts[-3] for one in left] == ["000005", "000004", "000003"][:keep]
     assert [len(store.read(one).holdouts["a"]) for one in left] == [5, 4, 3][:keep]
@@ -220,7 +225,7 @@ def test_pruning_keeps_the_newest_and_their_holdouts(keep: int, store: Checkpoin
 
 def test_epochs_of_learners_that_died_at_once_do_not_pile_up(store: CheckpointStore) -> None:
     first = store.claim_epoch()
-    path, _ = store.write(state_after(20), first, 0.0)
+    path, _ = store.write(copy_after(20), first, 0.0)
     for _ in range(5):
         epoch = store.claim_epoch()
         snapshots = store.epochs / f"{epoch:06d}" / "snapshots"
@@ -235,24 +240,24 @@ def test_epochs_of_learners_that_died_at_once_do_not_pile_up(store: CheckpointSt
 def test_a_holdout_set_is_written_once_while_it_does_not_grow(store: CheckpointStore) -> None:
     epoch = store.claim_epoch()
     for count in (20, 40):
-        store.write(state_after(count), epoch, 0.0)
+        store.write(copy_after(count), epoch, 0.0)
     assert len([*store.holdouts.iterdir()]) == 1
 
 
 def test_a_holdout_file_that_was_removed_is_written_again(store: CheckpointStore) -> None:
     epoch = store.claim_epoch()
-    store.write(state_after(20), epoch, 0.0)
+    store.write(copy_after(20), epoch, 0.0)
     next(store.holdouts.iterdir()).unlink()
-    path, _ = store.write(state_after(40), epoch, 0.0)
+    path, _ = store.write(copy_after(40), epoch, 0.0)
     assert len(store.read(path).holdouts["a"]) == 3
 
 
 def test_a_full_disk_is_said_in_one_line_and_the_one_before_stays(store: CheckpointStore) -> None:
     epoch, state = store.claim_epoch(), state_after(20)
-    path, _ = store.write(state, epoch, 0.0)
+    path, _ = store.write(Space().copy(state), epoch, 0.0)
     for limit in (0, 100, (path / STATE).stat().st_size - 1):
         with no_file_above(limit), pytest.raises(CheckpointError) as raised:
-            store.write(state_after(40, holdouts=400), epoch, 0.0)
+            store.write(copy_after(40, holdouts=400), epoch, 0.0)
         assert "File too large; make room" in str(raised.value)
         assert "\n" not in str(raised.value)
     assert [*path.parent.iterdir()] == [path]
@@ -268,6 +273,7 @@ def test_a_directory_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
+from si_stream.checkpoints.copies import Space
 from si_stream.checkpoints.store import CheckpointStore
 from tests.checkpoints.test_store import state_after
 store, state = CheckpointStore(Path(sys.argv[1])), state_after(20)
@@ -275,8 +281,8 @@ epoch = store.claim_epoch()
 print("ready", flush=True)
 while True:
     state.ledger.steps += 1
-    store.write(state, epoch, 0.0)
-    store.prune(epoch, 2)
+    store.write(Space().copy(state), epoch, 0.0)
+    store.prune(epoch, 2, 0)
 """
 
 

@@ -16,6 +16,8 @@ EXPECTED = {
     errors.CheckpointError: 5,
     errors.CorruptCheckpoint: 5,
     errors.IdentityMismatch: 6,
+    errors.Superseded: 5,
+    errors.NotFinite: 9,
     errors.PredictionError: 7,
     errors.UnknownTask: 7,
     errors.ProcessEnded: 8,

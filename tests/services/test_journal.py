@@ -91,10 +91,21 @@ def test_past_the_limit_a_new_file_is_begun_and_the_one_before_the_last_is_gone(
     assert all(path.stat().st_size < 1200 for path in tmp_path.iterdir())
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_costs_lines_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     book = Journal(tmp_path)
-    with no_file_above(50), pytest.raises(CheckpointError, match="File too large; make room"):
+    book.hear(OPENED)
+    with no_file_above(book.path.stat().st_size + 5):
         book.hear(OPENED)
+        book.hear(OPENED)
+    assert "File too large; make room" in caplog.messages[0]
+    book.hear(OPENED)
+    assert len(lines(book.path)) == 2
     book.close()
+
+
+def test_a_directory_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"cannot write into .*: File exists"):
-        Journal(book.path)
+        Journal(tmp_path / "file")

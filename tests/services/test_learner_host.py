@@ -16,13 +16,14 @@ from prometheus_client import CollectorRegistry
 from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
-from si_stream.errors import CheckpointError, IdentityMismatch
+from si_stream.errors import IdentityMismatch, Superseded
 from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.streams import STREAM, contents, enveloped, learn, memory_broker, samples, settings
 
+LIMIT_SECONDS = 30
 MESSAGES: list[Message | Envelope] = [
     samples(3, 900, task="a", role="holdout"),
     samples(20, task="a"),
@@ -47,8 +48,7 @@ def run(broker: Broker, chosen: Settings) -> State:
         offsets = {k: position.offset for k, position in state.ledger.position.items()}
         with broker.reader(STREAM, offsets) as reader:
             learn_stream(reader, state, host, until_end=True)
-        host.checkpoint(state)
-        host.publish(state)
+        host.finish(state)
     return state
 
 
@@ -67,7 +67,8 @@ def test_it_goes_on_from_the_newest_checkpoint(broker: Broker, tmp_path: Path) -
     with hosted(broker, settings(tmp_path)) as (host, state):
         assert contents(state) == before
         assert host.epoch == 2
-        newest = host.snapshots.newest()
+        assert host.publishing.wait(LIMIT_SECONDS)
+        newest = host.publishing.snapshots.newest()
     assert newest is not None
     assert newest.manifest.version == (2, 4)
 
@@ -179,11 +180,8 @@ def test_a_network_that_is_no_longer_what_it_was_is_said_in_one_line(
 def test_a_learner_that_was_taken_over_is_told(broker: Broker, tmp_path: Path) -> None:
     with hosted(broker, settings(tmp_path)) as (first, state):
         run(broker, settings(tmp_path))
-        with (
-            broker.reader(STREAM, {}) as reader,
-            pytest.raises(CheckpointError, match="taken over"),
-        ):
-            learn_stream(reader, state, first, until_end=True)
+        with pytest.raises(Superseded, match="taken over"):
+            first.finish(state)
     assert CheckpointStore(tmp_path).newest() is not None
 
 
@@ -198,14 +196,13 @@ def test_an_idle_stream_writes_nothing_and_what_is_saved_counts_as_fresh(
     with hosted(broker, settings(tmp_path, checkpoints=often, snapshots=often)) as (host, state):
         with broker.reader(STREAM, {}) as reader:
             learn_stream(reader, state, host, until_end=True)
-        host.between_batches(state)
+        host.finish(state)
         before = files_in(tmp_path)
         host.telemetry._last.clear()
         for _ in range(5):
             time.sleep(0.001)
             host.between_batches(state)
-        host.checkpoint(state)
-        host.publish(state)
+        host.finish(state)
         assert files_in(tmp_path) == before
         assert host.telemetry._last.keys() == {"checkpoint_age_seconds", "snapshot_age_seconds"}
 
@@ -234,10 +231,12 @@ def test_the_lag_is_what_the_stream_holds_beyond_the_position(
 ) -> None:
     with hosted(broker, settings(tmp_path)) as (host, state):
         host.between_batches(state)
+        assert host.measuring.wait(LIMIT_SECONDS)
         assert host.telemetry.lag.labels(0)._value.get() == 5
         state.ledger.position[0] = Position(3, 2)
         host._due.clear()
         host.between_batches(state)
+        assert host.measuring.wait(LIMIT_SECONDS)
         assert host.telemetry.lag.labels(0)._value.get() == 2
 
 

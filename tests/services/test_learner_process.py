@@ -114,7 +114,7 @@ def finished(child: Child, chosen: Settings) -> dict[str, str]:
 
 def saved(chosen: Settings) -> dict[str, str]:
     store = CheckpointStore(chosen.directory)
-    path = next(store._newest_first())
+    path = next(store.newest_first())
     return contents(loaded(store, path, chosen))
 
 

@@ -73,6 +73,8 @@ class KafkaBroker(Broker):
         SettingsError: a file of the options cannot be used.
     """
 
+    keeps_all = False
+
     def __init__(self, addresses: str, options: KafkaOptions | None = None) -> None:
         self._options = options or KafkaOptions()
         self._client = make_client(addresses, self._options)

@@ -1,0 +1,130 @@
+"""Checkpoints beside learning: copied between two batches, written on another thread.
+
+Invariant: learning waits for the copy alone, unless two checkpoints are under way already. One that
+cannot be written changes nothing: the one before is the newest, and the next one is tried.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from services.background import Background
+from si_stream import events
+from si_stream.brokers.interface import Broker, Position
+from si_stream.checkpoints.copies import Space, StateCopy
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.dead_letters import KEPT_LETTERS, DeadLetters, Sealed
+from si_stream.errors import BrokerError, CheckpointError, Superseded
+from si_stream.settings import Settings
+from si_stream.state import Ledger, State
+from si_stream.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+NEAR_RATIO = 0.1
+REMIND_SECONDS = 3600.0
+
+
+class Checkpointing:
+    """Args:
+    store: an epoch of it is claimed before the first `begin`.
+    broker: told how far a checkpoint is, and what it need not keep any longer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: CheckpointStore,
+        dead_letters: DeadLetters,
+        broker: Broker,
+        telemetry: Telemetry,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.dead_letters = dead_letters
+        self.broker = broker
+        self.telemetry = telemetry
+        self._spaces = deque([Space(), Space()])
+        self._background = Background("checkpoints", limit=len(self._spaces))
+        self._told: deque[events.Event] = deque()
+        self._remind_at = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return self._background.is_idle
+
+    def begin(self, state: State, epoch: int) -> None:
+        """Copy the state, and have the copy written."""
+        self._background.wait_for_room()
+        started = time.perf_counter()
+        space = self._spaces.popleft()
+        copy, sealed, now = space.copy(state), self.dead_letters.seal(), time.time()
+        self.telemetry.checkpoint_copy_seconds.set(time.perf_counter() - started)
+
+        def job() -> None:
+            try:
+                self._write(copy, sealed, epoch, now)
+            finally:
+                self._spaces.append(space)
+
+        self._background.start(job)
+
+    def finished(self) -> Iterator[events.Event]:
+        """What has become of checkpoints since this was last asked."""
+        while self._told:
+            yield self._told.popleft()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all that was begun has ended in time, well or not."""
+        return self._background.wait(seconds)
+
+    def close(self) -> None:
+        self._background.close()
+
+    def _write(self, copy: StateCopy, sealed: Sealed, epoch: int, written_seconds: float) -> None:
+        ledger, options = copy.ledger, self.settings.checkpoints
+        started = time.perf_counter()
+        try:
+            self.store.require(epoch)
+            ledger.dead_letters = self.dead_letters.flush(sealed)
+            path, size = self.store.write(copy, epoch, written_seconds)
+            oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
+        except Superseded:
+            raise
+        except (CheckpointError, BrokerError) as error:
+            self._told.append(events.WritingFailed("checkpoint", str(error)))
+            return
+        seconds = time.perf_counter() - started
+        self._told.append(events.CheckpointWritten(ledger.steps, ledger.samples, seconds, size))
+        self.telemetry.is_current("checkpoint", written_seconds)
+        try:
+            self._tell_broker(ledger, oldest, f"{epoch}/{path.name}")
+        except BrokerError as error:
+            logger.warning("the broker was not told of a checkpoint: %s", error)
+
+    def _tell_broker(self, ledger: Ledger, oldest: Mapping[int, Position], checkpoint: str) -> None:
+        stream = self.settings.stream
+        offsets = {partition: place.offset for partition, place in ledger.position.items()}
+        self.broker.commit_hint(stream.name, offsets, checkpoint)
+        if not self.broker.keeps_all:
+            self._watch_retention(oldest)
+        elif stream.retention == "checkpoints":
+            for partition, place in oldest.items():
+                self.broker.prune(stream.name, partition, place.offset)
+            letters = self.dead_letters.letters
+            self.broker.prune(letters, 0, ledger.dead_letters - KEPT_LETTERS)
+
+    def _watch_retention(self, oldest: Mapping[int, Position]) -> None:
+        for partition, place in oldest.items():
+            low, high = self.broker.watermarks(self.settings.stream.name, partition)
+            margin = max(0, place.offset - low) / (high - low) if 0 < low < high else 1.0
+            self.telemetry.retention.labels(partition).set(margin)
+            if margin < NEAR_RATIO and time.monotonic() >= self._remind_at:
+                self._remind_at = time.monotonic() + REMIND_SECONDS
+                logger.warning(
+                    "partition %d: the broker keeps offsets %d to %d, and the oldest checkpoint "
+                    "stands at %d; raise the topic's retention, or the learner falls out of it",
+                    *(partition, low, high - 1, place.offset),
+                )
