@@ -32,6 +32,12 @@ class AwaitedPartition:
         self._partition, self._since = partition, self._clock()
         self._remind_after_seconds = FIRST_REMINDER_SECONDS
 
+    def waiting(self) -> dict[str, float] | None:
+        """Which partition is awaited, and for how long; None where none is."""
+        if (partition := self._partition) is None:
+            return None
+        return {"partition": partition, "seconds": round(self._clock() - self._since, 1)}
+
     def remind(self) -> None:
         if self._partition is None:
             return

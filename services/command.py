@@ -315,6 +315,47 @@ def resubmit_dead_letters(
     resubmit_letters(settings, letter_ids or [], reason)
 
 
+@app.command("checkpoints")
+def list_checkpoints(
+    file: ConfigFile = None, changes: Changes = None, directory: Directory = None
+) -> None:
+    """The checkpoints there are, each with its position in the stream."""
+    settings = _load(file, changes, directory=directory).settings
+    from services.checkpoint_list import print_checkpoints
+
+    print_checkpoints(settings.directory)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="CHECKPOINT", help="As `si-stream checkpoints` names it."),
+    ],
+    resume_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POSITION",
+            help="To pass over what did the harm: latest, earliest or PARTITION:OFFSET.ROW[,…].",
+            show_default="the checkpoint's own",
+        ),
+    ] = None,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """Go back to an older checkpoint: weights and position together; predictors follow.
+
+    A learner that runs stops with an error; the next start goes on from there.
+    """
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    from services.rollback import run
+
+    run(settings, to, resume_at)
+
+
 @app.command()
 def config(
     file: ConfigFile = None,

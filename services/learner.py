@@ -14,12 +14,13 @@ from contextlib import closing, contextmanager
 from threading import Event
 
 import torch
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
+from services.learner_pages import served_pages
 from services.logs import log_to_stderr
 from si_stream.brokers import open_broker
-from si_stream.errors import SettingsError, StreamNotFound
+from si_stream.errors import StreamNotFound
 from si_stream.settings import Settings
 from si_stream.state import State
 
@@ -67,7 +68,8 @@ def run(settings: Settings) -> None:
         registry = CollectorRegistry()
         state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
-        with closing(host), serving_metrics(settings, registry) as address:
+        at = (settings.learner.metrics_host, settings.learner.metrics_port)
+        with closing(host), served_pages(*at, registry, lambda: host.health(state)) as address:
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):
@@ -75,26 +77,3 @@ def run(settings: Settings) -> None:
             host.finish(state)
             steps, samples = state.ledger.steps, state.ledger.samples
             logger.info("stopped at step %d, %d samples; all of it is saved", steps, samples)
-
-
-@contextmanager
-def serving_metrics(settings: Settings, registry: CollectorRegistry) -> Iterator[str]:
-    """Serve ``/metrics`` meanwhile, at the address that is yielded.
-
-    Raises:
-        SettingsError: the port is taken.
-    """
-    host, port = settings.learner.metrics_host, settings.learner.metrics_port
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot serve metrics at {host}:{port}: {error.strerror}; "
-            "choose another --metrics-port (0 takes any that is free)"
-        ) from error
-    try:
-        yield f"http://{host}:{server.server_port}/metrics"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

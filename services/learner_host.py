@@ -165,6 +165,22 @@ class LearnerHost(Host):
         elif self.publishing.is_idle:
             self.telemetry.is_current("snapshot", time.time())
 
+    def health(self, state: State) -> dict[str, object]:
+        """For people and probes: where learning is, and what it waits for."""
+        ledger, active = state.ledger, state.ledger.tasks.active
+        awaited = self.awaited.waiting()
+        return {
+            "status": "waiting" if awaited else "learning",
+            "awaited_partition": awaited,
+            "epoch": self.epoch,
+            "step": ledger.steps,
+            "samples": ledger.samples,
+            "active_task": active.name if active else None,
+            "position": {str(p): list(place) for p, place in dict(ledger.position).items()},
+            "skipped_batches": ledger.skipped,
+            "quarantined_batches": len(ledger.quarantined),
+        }
+
     def finish(self, state: State) -> None:
         """Save all that was learned, or say that it was not.
 

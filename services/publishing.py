@@ -43,7 +43,8 @@ class Publishing:
     def begin(self, state: State, epoch: int) -> None:
         """Copy what predictors need, and have the copy published."""
         self._background.wait_for_room()
-        snapshot = make_snapshot(state, epoch, time.time())
+        model, tensors = state.settings.model, state.main.learner.state()
+        snapshot = make_snapshot(model, state.ledger, state.measures(), tensors, epoch, time.time())
         manifest = snapshot.manifest
 
         def job() -> None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from si_stream.checkpoints.snapshots import ServedTask, Snapshot, SnapshotManifest
+from si_stream.evaluation.measures import Measures
 from si_stream.learning.frozen import weights_of
-from si_stream.state import State
+from si_stream.learning.options import ModelOptions
+from si_stream.state import Ledger
 
 
-def make_snapshot(state: State, epoch: int, written_seconds: float) -> Snapshot:
-    """What a predictor needs of a state, as it is now; a copy."""
-    ledger, measures = state.ledger, state.measures()
+def make_snapshot(
+    model: ModelOptions,
+    ledger: Ledger,
+    measures: Mapping[str, Measures],
+    tensors: Mapping[str, Tensor],
+    epoch: int,
+    written_seconds: float,
+) -> Snapshot:
+    """What a predictor needs of a state, as it is now; a copy.
+
+    Args:
+        tensors: of the main learner.
+    """
+    weights = {name: tensor.cpu().clone() for name, tensor in weights_of(tensors).items()}
+    main = measures["main"]
     tasks = []
     for task in ledger.tasks.known:
-        live = measures["main"].live.get(task.name)
-        tested = measures["main"].prequential.tasks.get(task.name)
+        live, tested = main.live.get(task.name), main.prequential.tasks.get(task.name)
         tasks.append(
             ServedTask(
                 name=task.name,
@@ -28,12 +45,11 @@ def make_snapshot(state: State, epoch: int, written_seconds: float) -> Snapshot:
         epoch=epoch,
         step=ledger.steps,
         written_seconds=written_seconds,
-        model=state.settings.model,
-        tasks=[task for task in tasks if task.head < len(state.main.learner.heads)],
+        model=model,
+        tasks=[task for task in tasks if f"heads.{task.head}.weights" in weights],
         active_task=ledger.tasks.active.name if ledger.tasks.active else None,
         position={k: (v.offset, v.row) for k, v in ledger.position.items()},
         samples=ledger.samples,
         tracks={name: measured.copied() for name, measured in measures.items()},
     )
-    weights = weights_of(state.main.learner.state())
-    return Snapshot(manifest, {name: tensor.cpu().clone() for name, tensor in weights.items()})
+    return Snapshot(manifest, weights)

@@ -180,6 +180,20 @@ class CheckpointStore:
                 logger.warning("passing over a checkpoint: %s", error)
         return None
 
+    def find(self, name: str) -> Path:
+        """The checkpoint of a `label`.
+
+        Raises:
+            CorruptCheckpoint: there is none.
+        """
+        for path in self.newest_first():
+            if label(path) == name:
+                return path
+        raise CorruptCheckpoint(
+            f"there is no checkpoint {name!r} in {self.directory}; `si-stream checkpoints` shows "
+            "those there are, as EPOCH/NUMBER"
+        )
+
     def read(self, path: Path) -> Checkpoint:
         """Raises:
         CorruptCheckpoint: it is not what its name says, or of a format not known here.
@@ -270,3 +284,9 @@ class CheckpointStore:
             except (OSError, ValidationError):
                 return _Kept(False, (), {})
         return self._kept[path]
+
+
+def label(path: Path) -> str:
+    """EPOCH/NUMBER, by which people name a checkpoint."""
+    named = files.parse_name(path)
+    return f"{int(path.parts[-3])}/{named[0] if named else path.name}"

@@ -13,12 +13,19 @@ from si_stream.checkpoints import files
 from si_stream.checkpoints.snapshots import Snapshot, SnapshotStore, Version, decode, encode, read
 from si_stream.errors import CheckpointError, CorruptCheckpoint
 from si_stream.learning.frozen import FrozenNetwork
+from si_stream.state import State
 from tests.checkpoints.test_files import no_file_above
 from tests.checkpoints.test_store import DAMAGES, state_after
 
 
+def snapshot_from(state: State, epoch: int) -> Snapshot:
+    tensors = state.main.learner.state()
+    model = state.settings.model
+    return make_snapshot(model, state.ledger, state.measures(), tensors, epoch, 2.5)
+
+
 def snapshot_of(count: int, epoch: int = 1) -> Snapshot:
-    return make_snapshot(state_after(count), epoch, written_seconds=2.5)
+    return snapshot_from(state_after(count), epoch)
 
 
 def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -44,7 +51,7 @@ def test_a_snapshot_says_what_it_can_answer_and_how_well() -> None:
 
 def test_a_snapshot_predicts_as_the_learner_does() -> None:
     state = state_after(20)
-    manifest, weights = decode(encode(make_snapshot(state, 1, 0.0)), "here")
+    manifest, weights = decode(encode(snapshot_from(state, 1)), "here")
     inputs = torch.arange(40, dtype=torch.uint8).reshape(10, 4)
     logits = state.main.learner.predict(inputs, head=1)
     probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs.numpy(), head=1)

@@ -17,7 +17,17 @@ from si_stream.settings.layers import KNOWN_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
-COMMANDS = ["demo", "serve", "learner", "predictor", "simulate", "config", "dead-letters"]
+COMMANDS = [
+    "demo",
+    "serve",
+    "learner",
+    "predictor",
+    "simulate",
+    "checkpoints",
+    "rollback",
+    "config",
+    "dead-letters",
+]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 
 
@@ -60,6 +70,8 @@ def test_the_flags_of_each_command_are_these() -> None:
         "serve": f"{learning} --host --port",
         "learner": f"{learning} --exit-at-end",
         "predictor": f"{common} --host --port",
+        "checkpoints": common,
+        "rollback": f"{common} --broker --stream --to --resume-at",
         "config": f"{learning} --exit-at-end --host --port",
     }
     commands = typer.main.get_group(app).commands

@@ -1,0 +1,81 @@
+"""Formats that were once written are read for ever: a model may be years old.
+
+`format-1/` was written by `write(directory)` at the commit that added it, and is never written
+again; another format gets a directory of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from si_stream.brokers.interface import Envelope
+from si_stream.checkpoints.snapshots import SnapshotStore
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.learning.frozen import FrozenNetwork
+from si_stream.messages.kinds import Boundary, End, Message
+from si_stream.settings import Settings
+from si_stream.state import State
+from tests.checkpoints.test_snapshots import snapshot_from
+from tests.streams import (
+    Listener,
+    contents,
+    learn,
+    loaded,
+    memory_broker,
+    samples,
+    settings,
+    written,
+)
+
+FORMAT_1 = Path(__file__).parent / "format-1"
+STREAM_ID = "5f0c1d2e"
+MESSAGES: list[Message | Envelope] = [
+    samples(3, 900, task="a", role="holdout"),
+    samples(20, task="a", bad=[4]),
+    Boundary("1"),
+    samples(3, 950, task="b", role="holdout"),
+    samples(30, 300, task="b", classes=("x", "y", "z")),
+]
+
+
+def chosen(directory: Path) -> Settings:
+    return settings(directory, learner={"shadow": "none"})
+
+
+def write(directory: Path) -> None:
+    state = State(chosen(directory), STREAM_ID)
+    learn(memory_broker(MESSAGES), chosen(directory), state=state, host=Listener(stop_after=5))
+    written(state, CheckpointStore(directory))
+    SnapshotStore(directory).publish(snapshot_from(state, 1), keep=1)
+    (directory / "contents.json").write_text(json.dumps(contents(state), indent=1) + "\n")
+
+
+def state_of_format_1() -> State:
+    store = CheckpointStore(FORMAT_1)
+    return loaded(store, next(store.newest_first()), chosen(FORMAT_1))
+
+
+def test_a_checkpoint_of_the_first_format_gives_back_its_state() -> None:
+    expected = json.loads((FORMAT_1 / "contents.json").read_text())
+    assert contents(state_of_format_1()).items() >= expected.items()
+
+
+def test_learning_goes_on_from_the_first_format() -> None:
+    state = state_of_format_1()
+    learn(memory_broker([*MESSAGES, samples(10, 400), End("2")]), state.settings, state=state)
+    assert (state.ledger.samples, state.ledger.consolidations) == (59, 2)
+
+
+def test_a_snapshot_of_the_first_format_predicts_what_its_learner_does() -> None:
+    snapshot = SnapshotStore(FORMAT_1).newest()
+    assert snapshot is not None
+    assert [task.name for task in snapshot.manifest.tasks] == ["a", "b"]
+    network = FrozenNetwork(snapshot.manifest.model, snapshot.weights)
+    inputs = samples(5).inputs
+    for head in (0, 1):
+        logits = state_of_format_1().main.learner.predict(torch.from_numpy(inputs), head)
+        expected = torch.softmax(logits, 1).numpy()
+        assert network.probabilities(inputs, head).tobytes() == expected.tobytes()
