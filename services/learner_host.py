@@ -93,6 +93,7 @@ class LearnerHost(Host):
             self.publish(state)
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
+        self.checkpointing.prepare(state)
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
 
     def emit(self, event: events.Event) -> None:

@@ -101,6 +101,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         found = re.search(r"os error (\d+)", str(error))
         number = int(found[1]) if found else errno.EIO
         raise OSError(number, os.strerror(number)) from error
+    path.chmod(path.parent.stat().st_mode & 0o666)  # as others are written, not for one user alone
     sync(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
