@@ -105,7 +105,7 @@ class SnapshotStore:
         manifest = snapshot.manifest
         directory = self.epochs / f"{manifest.epoch:06d}" / "snapshots"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            files.make_directory(directory)
         except OSError as error:
             raise files.cannot_write(directory, error) from error
         data = encode(snapshot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from si_stream.errors import CheckpointError, CorruptCheckpoint
 from si_stream.learning.frozen import FrozenNetwork
 from si_stream.state import State
 from tests.checkpoints.test_files import no_file_above
-from tests.checkpoints.test_store import DAMAGES, state_after
+from tests.checkpoints.test_store import damages, state_after
 
 
 def snapshot_from(state: State, epoch: int) -> Snapshot:
@@ -91,19 +90,24 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(paths[0].parent.iterdir()) == paths[-2:]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_is_refused_and_the_one_before_is_taken(
-    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = SnapshotStore(tmp_path)
     store.publish(snapshot_of(20), keep=3)
     path = store.publish(snapshot_of(40), keep=3)
-    DAMAGES[damage](path)
-    with caplog.at_level(logging.WARNING):
+    count = 0
+    for count, damage in enumerate(damages(path.read_bytes()), start=1):
+        path.write_bytes(damage)
         newest = store.newest()
+        assert newest is not None
+        assert newest.manifest.samples == 25
+        assert len(caplog.messages) == count
+    assert count > 10
+    path.unlink()
+    newest = store.newest()
     assert newest is not None
     assert newest.manifest.samples == 25
-    assert len(caplog.messages) == (0 if damage == "gone" else 1)
 
 
 @pytest.mark.parametrize(
