@@ -315,6 +315,66 @@ def resubmit_dead_letters(
     resubmit_letters(settings, letter_ids or [], reason)
 
 
+topics = typer.Typer(
+    no_args_is_help=True, help="The stream and that of its dead letters: make them, see them."
+)
+app.add_typer(topics, name="topics")
+
+
+@topics.command("create")
+def create_topics(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Of the stream.", show_default="1, or as many as it has"
+        ),
+    ] = None,
+) -> None:
+    """Make what is missing of them, as `stream.max_message_bytes` and `kafka.*` say."""
+    from services.topics import create_streams
+
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    create_streams(settings, partitions)
+
+
+@topics.command("add-partitions")
+def add_partitions_to_topic(
+    total: Annotated[
+        int, typer.Argument(metavar="TOTAL", min=1, max=1000, help="As many as there shall be.")
+    ],
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """Give the stream more partitions; a running learner needs no restart."""
+    from services.topics import add_partitions
+
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    add_partitions(settings, total)
+
+
+@topics.command("show")
+def show_topics(
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """Their ids and size limits, and the low and the high offset of each partition."""
+    from services.topics import show_streams
+
+    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    show_streams(settings)
+
+
 @app.command()
 def config(
     file: ConfigFile = None,

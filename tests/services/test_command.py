@@ -17,7 +17,9 @@ from si_stream.settings.layers import KNOWN_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
-COMMANDS = ["demo", "serve", "learner", "predictor", "simulate", "config", "dead-letters"]
+COMMANDS = [
+    *("demo", "serve", "learner", "predictor", "simulate", "config", "dead-letters", "topics"),
+]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 
 
