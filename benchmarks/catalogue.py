@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import NamedTuple
 
-from benchmarks import predictions, starts, streams, train_steps
+from benchmarks import kafka, predictions, starts, streams, train_steps
 from benchmarks.rounds import Effort, Figure
 
 
@@ -38,6 +38,9 @@ BENCHMARKS = {
         Benchmark(streams.learner_step_ratio, "s a plain step", at_most=1.10),
         Benchmark(streams.embedded_stream_ratio, "samples/s in memory", at_least=0.95),
         Benchmark(streams.embedded_while_writing_ratio, "samples/s in memory"),
+        Benchmark(kafka.kafka_stream_ratio, "samples/s in memory", at_least=0.95),
+        Benchmark(kafka.kafka_producer_mb_per_second, "MB/s of kafka-python alone"),
+        Benchmark(kafka.kafka_consumer_mb_per_second, "MB/s of kafka-python alone"),
         Benchmark(predictions.prediction_p99_ratio, "s without a learner", at_most=1.2),
         Benchmark(predictions.prediction_cpu_ratio, "CPU s of a FastAPI route", at_most=1.3),
         Benchmark(starts.learner_start_seconds, "s to import torch", at_most=5),
