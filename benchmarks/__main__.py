@@ -35,7 +35,7 @@ def main(
     ] = False,
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where the figures go.")] = LATEST,
 ) -> None:
-    """Set the speed of SI Stream beside its baselines; about eight minutes on two cores."""
+    """Set the speed of SI Stream beside its baselines; about eleven minutes on two cores."""
     unknown = sorted(set(only or ()) - BENCHMARKS.keys())
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")

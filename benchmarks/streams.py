@@ -134,14 +134,14 @@ def samples_per_second(broker: Broker) -> float:
         return service.state.ledger.samples / (perf_counter() - started)
 
 
-def fill(broker: Broker, effort: Effort) -> None:
-    replay(*_one_task(effort), partial(broker.append, STREAM))
+def fill(broker: Broker, effort: Effort, epochs: int = 5) -> None:
+    replay(*_one_task(effort, epochs), partial(broker.append, STREAM))
 
 
-def _one_task(effort: Effort) -> Replay:
-    """60,000 samples and an end."""
+def _one_task(effort: Effort, epochs: int = 5) -> Replay:
+    """12,000 samples an epoch, and an end."""
     scenario, options = next(_tasks(effort))
-    return scenario, options.model_copy(update={"epochs_per_task": effort.amount(5)})
+    return scenario, options.model_copy(update={"epochs_per_task": effort.amount(epochs)})
 
 
 def _tasks(effort: Effort) -> Iterator[Replay]:
