@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from services.command import SETTING_OF, app, main
+from services.command import app, main
+from services.flags import SETTING_OF
 from si_stream.settings.layers import KNOWN_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
