@@ -1,16 +1,18 @@
 # One image for the learner and the predictor, without data sets and without pictures.
 #   docker build -t si-stream .                                   (CPU)
 #   docker build -t si-stream --build-arg TORCH_BACKEND=cu130 .   (a CUDA build of PyTorch)
+#   docker build -t si-stream --build-arg EXTRAS=simulators .     (with `si-stream simulate` and `demo`)
 #   docker run -e SI_STREAM_PRESET=split-mnist -v si-stream:/data -p 8080:8080 si-stream
 FROM python:3.12-slim AS build
 ARG TORCH_BACKEND=cpu
+ARG EXTRAS=
 WORKDIR /source
 COPY constraints.txt .
 RUN pip install --no-cache-dir --constraint constraints.txt uv && python -m venv /opt/si-stream
 COPY . .
 RUN uv pip install --python /opt/si-stream/bin/python --no-cache --compile-bytecode \
       --constraints constraints.txt --build-constraints constraints.txt \
-      --torch-backend "$TORCH_BACKEND" .
+      --torch-backend "$TORCH_BACKEND" ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 si-stream && install --directory --owner si-stream /data

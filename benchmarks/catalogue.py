@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import NamedTuple
 
-from benchmarks import checkpoints, predictions, starts, streams, train_steps
+from benchmarks import checkpoints, kafka, predictions, starts, streams, train_steps
 from benchmarks.rounds import Effort, Figure
 
 
@@ -39,6 +39,9 @@ BENCHMARKS = {
         Benchmark(streams.embedded_stream_ratio, "samples/s in memory", at_least=0.95),
         Benchmark(streams.embedded_while_writing_ratio, "samples/s in memory"),
         Benchmark(checkpoints.checkpoint_stall_steps, "s a step", at_most=1),
+        Benchmark(kafka.kafka_stream_ratio, "samples/s in memory", at_least=0.95),
+        Benchmark(kafka.kafka_producer_mb_per_second, "MB/s of kafka-python alone"),
+        Benchmark(kafka.kafka_consumer_mb_per_second, "MB/s of kafka-python alone"),
         Benchmark(predictions.prediction_p99_ratio, "s without a learner", at_most=1.2),
         Benchmark(predictions.prediction_cpu_ratio, "CPU s of a FastAPI route", at_most=1.3),
         Benchmark(starts.learner_start_seconds, "s to import torch", at_most=5),

@@ -79,8 +79,8 @@ def embedded_stream_ratio(effort: Effort) -> Figure:
         url = f"embedded:{directory}/broker.sqlite"
         with new_broker(url) as embedded, new_broker("memory:") as memory:
             for broker in (embedded, memory):
-                _fill(broker, effort)
-            rates = [partial(_samples_per_second, broker) for broker in (embedded, memory)]
+                fill(broker, effort)
+            rates = [partial(samples_per_second, broker) for broker in (embedded, memory)]
             return ratio(alternate(effort, 12, *rates))
 
 
@@ -92,7 +92,7 @@ def embedded_while_writing_ratio(effort: Effort) -> Figure:
     """
     spawn = multiprocessing.get_context("spawn")
     with new_broker("memory:") as memory:
-        _fill(memory, effort)
+        fill(memory, effort)
 
         def ours() -> float:
             with TemporaryDirectory() as directory:
@@ -103,11 +103,11 @@ def embedded_while_writing_ratio(effort: Effort) -> Figure:
                     writer.start()
                     ready.wait()
                     go.set()
-                    rate = _samples_per_second(embedded)
+                    rate = samples_per_second(embedded)
                     writer.join()
                     return rate
 
-        return ratio(alternate(effort, 8, ours, partial(_samples_per_second, memory)))
+        return ratio(alternate(effort, 8, ours, partial(samples_per_second, memory)))
 
 
 def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent) -> None:
@@ -123,7 +123,7 @@ def _settings(directory: str) -> Settings:
     return Settings(directory=Path(directory), compute=ComputeOptions(device="cpu"), **preset)
 
 
-def _samples_per_second(broker: Broker) -> float:
+def samples_per_second(broker: Broker) -> float:
     """Of a new service that learns the whole stream."""
     with (
         TemporaryDirectory() as directory,
@@ -134,14 +134,14 @@ def _samples_per_second(broker: Broker) -> float:
         return service.state.ledger.samples / (perf_counter() - started)
 
 
-def _fill(broker: Broker, effort: Effort) -> None:
-    replay(*_one_task(effort), partial(broker.append, STREAM))
+def fill(broker: Broker, effort: Effort, epochs: int = 5) -> None:
+    replay(*_one_task(effort, epochs), partial(broker.append, STREAM))
 
 
-def _one_task(effort: Effort) -> Replay:
-    """60,000 samples and an end."""
+def _one_task(effort: Effort, epochs: int = 5) -> Replay:
+    """12,000 samples an epoch, and an end."""
     scenario, options = next(_tasks(effort))
-    return scenario, options.model_copy(update={"epochs_per_task": effort.amount(5)})
+    return scenario, options.model_copy(update={"epochs_per_task": effort.amount(epochs)})
 
 
 def _tasks(effort: Effort) -> Iterator[Replay]:

@@ -15,70 +15,24 @@ from typing import Annotated, Any, Literal
 import typer
 
 from services.exit_codes import INTERRUPTED, exit_code
+from services.flags import (
+    AcceptChanges,
+    Broker,
+    Changes,
+    ConfigFile,
+    Device,
+    Directory,
+    ExitAtEnd,
+    Host,
+    Port,
+    Preset,
+    Shadow,
+    Stream,
+    load,
+)
 from si_stream.errors import SettingsError, SIStreamError
-from si_stream.learning.presets import PRESETS
-from si_stream.settings import LoadedSettings, Settings, as_toml, load_settings, load_with_places
+from si_stream.settings import Settings, as_toml, load_settings
 from simulators.command import simulate
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", envvar="SI_STREAM_CONFIG", help="Settings in TOML."),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting, as in model.batch_size=32; may be repeated. `si-stream config` lists "
-        "them all.",
-    ),
-]
-Preset = Annotated[
-    str | None, typer.Option(metavar="NAME", help=f"A benchmark's settings: {', '.join(PRESETS)}.")
-]
-Broker = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where the stream lies, as in embedded:PATH.")
-]
-Stream = Annotated[str | None, typer.Option(metavar="NAME", help="The stream to learn from.")]
-Directory = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Of the model: its checkpoints, snapshots and events."),
-]
-Shadow = Annotated[
-    Literal["off", "none"] | None,
-    typer.Option(help="none: a second learner without consolidation, to see what SI saves."),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the arithmetic is done.")
-]
-ExitAtEnd = Annotated[
-    bool | None, typer.Option("--exit-at-end", help="Exit at the stream's end message.")
-]
-AcceptChanges = Annotated[
-    bool | None,
-    typer.Option(
-        "--accept-changes",
-        help="Go on with another learning rate, strength or damping than the checkpoint's.",
-    ),
-]
-Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="To answer requests on.")]
-Port = Annotated[
-    int | None, typer.Option(metavar="PORT", help="To answer requests on; 0 takes any free one.")
-]
-
-# The flags that stand for a setting, by their parameter's name.
-SETTING_OF = {
-    "preset": "preset",
-    "broker": "stream.broker",
-    "stream": "stream.name",
-    "directory": "directory",
-    "shadow": "learner.shadow",
-    "device": "compute.device",
-    "exit_at_end": "learner.exit_at_end",
-    "accept_changes": "learner.accept_changes",
-    "host": "predictor.host",
-    "port": "predictor.port",
-}
 
 app = typer.Typer(
     name="si-stream",
@@ -120,11 +74,13 @@ def si_stream(
 
 @app.command()
 def demo(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
-    directory: Annotated[
+    place: Annotated[
         Path | None,
         typer.Option(
+            "--directory",
             metavar="DIR",
             help="To leave everything in.",
             show_default="a temporary one, of which the picture stays",
@@ -155,7 +111,7 @@ def demo(
     """Show all of it: five tasks learned in turn, with and without Synaptic Intelligence."""
 
     def settings_with(values: Mapping[str, Any]) -> Settings:
-        return _load(file, changes, values, device=device, port=port).settings
+        return load(context, values).settings
 
     from services.demo import run
 
@@ -164,13 +120,14 @@ def demo(
         scenario=scenario,
         epochs=epochs,
         seed=seed,
-        directory=directory,
+        directory=place,
         keep_running=keep_running,
     )
 
 
 @app.command()
 def serve(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
     preset: Preset = None,
@@ -184,19 +141,7 @@ def serve(
     port: Port = None,
 ) -> None:
     """Learn and answer: a learner and a predictor, as two processes."""
-    settings = _load(
-        file,
-        changes,
-        preset=preset,
-        broker=broker,
-        stream=stream,
-        directory=directory,
-        shadow=shadow,
-        device=device,
-        accept_changes=accept_changes,
-        host=host,
-        port=port,
-    ).settings
+    settings = load(context).settings
     settings.require_model()  # before torch takes its second to load
     from services.serve import run
 
@@ -205,6 +150,7 @@ def serve(
 
 @app.command()
 def learner(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
     preset: Preset = None,
@@ -217,18 +163,7 @@ def learner(
     accept_changes: AcceptChanges = None,
 ) -> None:
     """Learn from the stream; go on from the newest checkpoint in the directory."""
-    settings = _load(
-        file,
-        changes,
-        preset=preset,
-        broker=broker,
-        stream=stream,
-        directory=directory,
-        shadow=shadow,
-        device=device,
-        exit_at_end=exit_at_end,
-        accept_changes=accept_changes,
-    ).settings
+    settings = load(context).settings
     settings.require_model()  # before torch takes its second to load
     from services.learner import run
 
@@ -237,6 +172,7 @@ def learner(
 
 @app.command()
 def predictor(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
     directory: Directory = None,
@@ -244,7 +180,7 @@ def predictor(
     port: Port = None,
 ) -> None:
     """Answer over HTTP from the newest snapshot in the directory."""
-    settings = _load(file, changes, directory=directory, host=host, port=port).settings
+    settings = load(context).settings
     from services.predictor import run
 
     run(settings)
@@ -263,6 +199,7 @@ OfReason = Annotated[
 
 @dead_letters.command("list")
 def list_dead_letters(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
     broker: Broker = None,
@@ -273,12 +210,13 @@ def list_dead_letters(
     """Each with its id, where it came from and what is wrong."""
     from services.dead_letters import list_letters
 
-    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    settings = load(context).settings
     list_letters(settings, reason)
 
 
 @dead_letters.command("show")
 def show_dead_letter(
+    context: typer.Context,
     letter_id: Annotated[str, typer.Argument(metavar="ID")],
     file: ConfigFile = None,
     changes: Changes = None,
@@ -289,12 +227,13 @@ def show_dead_letter(
     """What is known of it on stderr, the message's own bytes on stdout."""
     from services.dead_letters import show_letter
 
-    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    settings = load(context).settings
     show_letter(settings, letter_id)
 
 
 @dead_letters.command("resubmit")
 def resubmit_dead_letters(
+    context: typer.Context,
     letter_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
     file: ConfigFile = None,
     changes: Changes = None,
@@ -311,23 +250,89 @@ def resubmit_dead_letters(
 
     if not letter_ids and not everything:
         raise SettingsError("name the ids of the letters to send again, or say --all")
-    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    settings = load(context).settings
     resubmit_letters(settings, letter_ids or [], reason)
+
+
+topics = typer.Typer(
+    no_args_is_help=True, help="The stream and that of its dead letters: make them, see them."
+)
+app.add_typer(topics, name="topics")
+
+
+@topics.command("create")
+def create_topics(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Of the stream.", show_default="1, or as many as it has"
+        ),
+    ] = None,
+) -> None:
+    """Make what is missing of them, as `stream.max_message_bytes` and `kafka.*` say."""
+    from services.topics import create_streams
+
+    settings = load(context).settings
+    create_streams(settings, partitions)
+
+
+@topics.command("add-partitions")
+def add_partitions_to_topic(
+    context: typer.Context,
+    total: Annotated[
+        int, typer.Argument(metavar="TOTAL", min=1, max=1000, help="As many as there shall be.")
+    ],
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """Give the stream more partitions; a running learner needs no restart."""
+    from services.topics import add_partitions
+
+    settings = load(context).settings
+    add_partitions(settings, total)
+
+
+@topics.command("show")
+def show_topics(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+) -> None:
+    """Their ids and size limits, and the low and the high offset of each partition."""
+    from services.topics import show_streams
+
+    settings = load(context).settings
+    show_streams(settings)
 
 
 @app.command("checkpoints")
 def list_checkpoints(
-    file: ConfigFile = None, changes: Changes = None, directory: Directory = None
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    directory: Directory = None,
 ) -> None:
     """The checkpoints there are, each with its position in the stream."""
-    settings = _load(file, changes, directory=directory).settings
     from services.checkpoint_list import print_checkpoints
 
-    print_checkpoints(settings.directory)
+    print_checkpoints(load(context).settings.directory)
 
 
 @app.command()
 def rollback(
+    context: typer.Context,
     to: Annotated[
         str,
         typer.Option("--to", metavar="CHECKPOINT", help="As `si-stream checkpoints` names it."),
@@ -350,7 +355,7 @@ def rollback(
 
     A learner that runs stops with an error; the next start goes on from there.
     """
-    settings = _load(file, changes, broker=broker, stream=stream, directory=directory).settings
+    settings = load(context).settings
     from services.rollback import run
 
     run(settings, to, resume_at)
@@ -358,6 +363,7 @@ def rollback(
 
 @app.command()
 def config(
+    context: typer.Context,
     file: ConfigFile = None,
     changes: Changes = None,
     preset: Preset = None,
@@ -372,40 +378,8 @@ def config(
     port: Port = None,
 ) -> None:
     """Print the effective settings as TOML, and where each comes from; passwords masked."""
-    loaded = _load(
-        file,
-        changes,
-        preset=preset,
-        broker=broker,
-        stream=stream,
-        directory=directory,
-        shadow=shadow,
-        device=device,
-        exit_at_end=exit_at_end,
-        accept_changes=accept_changes,
-        host=host,
-        port=port,
-    )
+    loaded = load(context)
     print(as_toml(loaded.settings, loaded.places))
-
-
-def _load(
-    file: Path | None,
-    changes: list[str] | None,
-    values: Mapping[str, Any] | None = None,
-    **flags: Any,
-) -> LoadedSettings:
-    """The settings, with a command's own values over file and environment."""
-    overrides = dict(values or {})
-    for change in changes or []:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {change}: not KEY=VALUE, as in --set model.batch_size=32")
-        overrides[key.strip()] = value
-    given = {name: value for name, value in flags.items() if value is not None}
-    overrides |= {SETTING_OF[name]: value for name, value in given.items()}
-    names = {SETTING_OF[name]: f"--{name.replace('_', '-')}" for name in given}
-    return load_with_places(file, overrides, names)
 
 
 def _config_file_from_environment() -> Path | None:

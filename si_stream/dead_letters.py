@@ -37,6 +37,16 @@ def stream_of_letters(stream: str) -> str:
     return f"{stream}.dead-letter"
 
 
+def create_stream_of_letters(broker: Broker, stream: str, max_message_bytes: int) -> None:
+    """Make it where it is missing, for letters of messages up to that size and their headers.
+
+    Raises:
+        BrokerError: it cannot be made.
+    """
+    limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
+    broker.create_stream(stream_of_letters(stream), max_message_bytes=limit)
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A dead letter as it was read: where it came from, what is wrong, and the message itself."""
@@ -110,8 +120,7 @@ class DeadLetters:
         self.stream = stream
         self.stream_id = broker.stream_id(stream)
         self.letters = stream_of_letters(stream)
-        limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
-        broker.create_stream(self.letters, max_message_bytes=limit)
+        create_stream_of_letters(broker, stream, max_message_bytes)
         self._written_before: dict[str, int] = {}
         self._open: list[Envelope] = []
         self._open_bytes = 0

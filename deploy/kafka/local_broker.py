@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,13 +98,20 @@ class LocalBroker:
     directory: where its records, settings and log lie; made if missing.
     ports: free ones unless given.
     login: opens the second listener, at `secure_server`; `certificate` is what to trust.
+    properties: of the broker, over those that it has here.
     """
 
     def __init__(
-        self, directory: Path, *, ports: Ports | None = None, login: Login | None = None
+        self,
+        directory: Path,
+        *,
+        ports: Ports | None = None,
+        login: Login | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.login = login
+        self._own_properties = properties or {}
         self._ports = ports or free_ports()
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -195,7 +203,8 @@ class LocalBroker:
         plain = SERVER_PROPERTIES.format(
             ports=self._ports, listeners=",".join(listeners), data=self.directory / "data"
         )
-        self._properties.write_text(plain + secure)
+        own = "".join(f"{name}={value}\n" for name, value in self._own_properties.items())
+        self._properties.write_text(plain + secure + own)  # the later of two holds
         (self.directory / "log4j2.properties").write_text(LOG4J_PROPERTIES)
 
     def _make_certificate(self) -> Path:

@@ -141,6 +141,12 @@ class Broker(ABC):
             BrokerError: it has more than that: partitions cannot be taken away.
         """
 
+    def max_message_bytes(self, stream: str) -> int | None:
+        """How large a message the stream takes, headers included; None where nothing limits it, or
+        one may not ask.
+        """
+        return None
+
     @abstractmethod
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
         """Append all or nothing and return the offsets, once they are durable."""

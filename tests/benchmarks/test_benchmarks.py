@@ -16,7 +16,9 @@ QUICK = Effort(rounds=1, quick=True)
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_each_benchmark_runs(name: str) -> None:
+def test_each_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
+    if name.startswith("kafka"):
+        request.getfixturevalue("local_kafka")  # skips where there cannot be a broker
     told: list[tuple[int, int]] = []
     found = BENCHMARKS[name].run(QUICK._replace(tick=lambda *progress: told.append(progress)))
     assert found.value > 0
@@ -35,6 +37,9 @@ def test_the_names_are_these() -> None:
         "embedded_stream_ratio",
         "embedded_while_writing_ratio",
         "heads_step_ratio",
+        "kafka_consumer_mb_per_second",
+        "kafka_producer_mb_per_second",
+        "kafka_stream_ratio",
         "learner_start_seconds",
         "learner_step_ratio",
         "prediction_cpu_ratio",
@@ -55,6 +60,17 @@ def test_the_command_prints_a_table_and_writes_the_entries(tmp_path: Path) -> No
     entries = json.loads(output.read_text())
     assert entries.keys() == {name}
     assert entries[name].keys() == {"value", "unit", "baseline", "spread"}
+
+
+def test_a_benchmark_without_its_broker_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    (tmp_path / "bin").mkdir()
+    arguments = ["--quick", "--only", "kafka_stream_ratio", "--output", str(output)]
+    environment = {"PATH": str(tmp_path / "bin"), "JAVA_HOME": None}
+    ran = CliRunner().invoke(app, arguments, env=environment)
+    assert ran.exit_code == 0, ran.output
+    assert "kafka_stream_ratio is skipped: the Kafka broker needs Java" in ran.stdout
+    assert json.loads(output.read_text()) == {}
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are() -> None:

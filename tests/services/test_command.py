@@ -12,21 +12,15 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from services.command import SETTING_OF, app, main
+from services.command import app, main
+from services.flags import SETTING_OF
 from si_stream.settings.layers import KNOWN_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 COMMANDS = [
-    "demo",
-    "serve",
-    "learner",
-    "predictor",
-    "simulate",
-    "checkpoints",
-    "rollback",
-    "config",
-    "dead-letters",
+    *("demo", "serve", "learner", "predictor", "simulate", "checkpoints", "rollback", "config"),
+    *("dead-letters", "topics"),
 ]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 

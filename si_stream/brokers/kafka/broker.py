@@ -108,6 +108,12 @@ class KafkaBroker(Broker):
             self._ask(lambda: self._admin.create_partitions({stream: total}))
             self._wait_for_partitions(stream, total)
 
+    def max_message_bytes(self, stream: str) -> int | None:
+        resource = ConfigResource(ConfigResourceType.TOPIC, stream)
+        described = self._ask(lambda: self._admin.describe_configs([resource], config_filter="all"))
+        limit = described["topic"][stream].get("max.message.bytes")
+        return None if limit is None else int(limit["value"])
+
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
         """Append in order and return the offsets, once all in-sync replicas have the records.
 
@@ -302,16 +308,10 @@ class KafkaBroker(Broker):
     def _target(self, stream: str, partition: int) -> _Target:
         target = self._targets.get(stream)
         if target is None or partition >= target.partitions:
-            target = _Target(self._topic(stream).partitions, self._max_message_bytes(stream))
+            target = _Target(self._topic(stream).partitions, self.max_message_bytes(stream))
             self._targets[stream] = target
         check_partition(stream, partition, target.partitions)
         return target
-
-    def _max_message_bytes(self, stream: str) -> int | None:
-        resource = ConfigResource(ConfigResourceType.TOPIC, stream)
-        described = self._ask(lambda: self._admin.describe_configs([resource], config_filter="all"))
-        limit = described["topic"][stream].get("max.message.bytes")
-        return None if limit is None else int(limit["value"])
 
 
 def _too_large(stream: str, size: str, limit: int | None) -> BrokerError:
