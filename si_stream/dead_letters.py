@@ -93,21 +93,23 @@ class DeadLetters:
         self.letters = stream_of_letters(stream)
         limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
         broker.create_stream(self.letters, max_message_bytes=limit)
-        self._written_before: set[str] = set()
+        self._written_before: dict[str, int] = {}
+        self._behind = 0
         self._waiting: list[Envelope] = []
         self._waiting_bytes = 0
 
     def resume(self, offset: int) -> None:
         """Do not write again what stands behind the offset that a checkpoint holds (3)."""
-        letters = read_letters(self.broker, self.stream, offset)
-        self._written_before = {letter.letter_id for _, letter in letters}
+        for place, letter in read_letters(self.broker, self.stream, offset):
+            self._written_before.setdefault(letter.letter_id, place)
+        self._behind = self.broker.watermarks(self.letters, 0).high
 
     def add(self, fault: Fault, time_seconds: float) -> None:
         """Write a letter, unless it was written before; it is durable after the next `flush`."""
         envelope = self._envelope(fault, time_seconds)
         letter_id = envelope.headers[f"{PREFIX}id"]
         if letter_id in self._written_before:
-            self._written_before.discard(letter_id)
+            del self._written_before[letter_id]
             return
         self._waiting.append(envelope)
         self._waiting_bytes += len(envelope.value)
@@ -117,13 +119,16 @@ class DeadLetters:
     def flush(self) -> int:
         """Make all letters durable (1); the offset behind them, for the checkpoint (2).
 
+        Letters that stand there already and whose faults are still to come are not behind it.
+        Where no letter waits the broker is not asked: it may be away when a checkpoint is due.
+
         Raises:
             BrokerError: the broker did not take them; they are kept for the next time.
         """
         if self._waiting:
-            self.broker.append(self.letters, 0, self._waiting)
+            self._behind = 1 + self.broker.append(self.letters, 0, self._waiting)[-1]
             self._waiting, self._waiting_bytes = [], 0
-        return self.broker.watermarks(self.letters, 0).high
+        return next(iter(self._written_before.values()), self._behind)
 
     def _envelope(self, fault: Fault, time_seconds: float) -> Envelope:
         record = fault.opened.record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroke
     from deploy.kafka.local_broker import LocalBroker, Login, NotAvailable
 
     login = Login("learner", "only-for-tests")
-    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login)
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)
     try:
         broker.start()
     except NotAvailable as error:
@@ -64,6 +65,21 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
         return f"kafka://{servers}"
     local_kafka: LocalBroker = request.getfixturevalue("local_kafka")
     return f"kafka://{local_kafka.server}"
+
+
+@pytest.fixture
+def unsteady_kafka(local_kafka: LocalBroker) -> Iterator[LocalBroker]:
+    """The broker, for a test that takes it away; it runs again when the test is over."""
+    yield local_kafka
+    if not local_kafka.running:
+        local_kafka.start()
+
+
+@pytest.fixture
+def garbage_collected() -> Iterator[None]:
+    """What the test has left is collected before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope
-from si_stream.dead_letters import Letter, read_letters, stream_of_letters
+from si_stream.dead_letters import DeadLetters, Letter, read_letters, stream_of_letters
 from si_stream.errors import StreamNotFound
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
@@ -98,6 +98,19 @@ def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
         host.checkpoint(state)
         assert state.ledger.dead_letters == 4
     assert places(broker) == EXPECTED
+
+
+def test_a_checkpoint_is_not_behind_letters_whose_faults_are_still_to_come(
+    chosen: Settings,
+) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (host, _):
+        assert host.dead_letters.flush() == 4
+    resumed = DeadLetters(broker, STREAM, max_message_bytes=10**6)
+    resumed.resume(4)
+    assert resumed.flush() == 4
+    resumed.resume(1)
+    assert resumed.flush() == 1
 
 
 def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:
