@@ -111,6 +111,8 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         return True
             if not batches.pending:
                 ledger.stand_at(delivery.behind)
+        if idle and not batches.pending:
+            ledger.stand_at(merge.at_rest())
         if idle and until_end and ledger.ended:
             ends = host.ends()
             if ends is not None and merge.is_behind(ends):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,12 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
         return f"kafka://{servers}"
     local_kafka: LocalBroker = request.getfixturevalue("local_kafka")
     return f"kafka://{local_kafka.server}"
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """The command of kcat, with which people write to Kafka and read from it."""
+    return shutil.which("kcat") or _missing("needs kcat (Debian, Ubuntu: apt install kcat)")
 
 
 @pytest.fixture
