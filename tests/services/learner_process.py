@@ -99,6 +99,11 @@ def bare(broker: Broker, chosen: Settings) -> dict[str, str]:
     return contents(whole)
 
 
+def without_places(held: dict[str, str]) -> dict[str, str]:
+    """For a stream whose records lie at other offsets than the bare loop's."""
+    return {k: v for k, v in held.items() if k not in ("ledger/position", "ledger/counted")}
+
+
 def letter_ids(broker: Broker, stream: str) -> list[str]:
     return [letter.letter_id for _, letter in read_letters(broker, stream)]
 
