@@ -1,6 +1,6 @@
 """The learner on Kafka while the broker, the connection or the learner itself goes away for a time:
-nothing is lost and nothing doubled, though a sender goes on appending. Its weights are those of the
-bare loop, which learns the sender's messages from memory."""
+no sample and no dead letter is lost or doubled, though a sender goes on appending. Its weights are
+those of the bare loop, which learns the sender's messages from memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from si_stream.brokers.kafka.broker import KafkaBroker
 from si_stream.brokers.options import KafkaOptions
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
-from tests.services.learner_process import bare, finished, on_kafka, paused, wait_until
+from tests.services.learner_process import bare, finished, letter_ids, on_kafka, paused, wait_until
 from tests.services.tcp_proxy import TcpProxy
 from tests.streams import enveloped, memory_broker, samples
 
@@ -32,6 +32,7 @@ PATIENT = {"request_timeout_seconds": 1, "connect_timeout_seconds": 1}
 LONGER_THAN_A_REQUEST_SECONDS = 2
 MESSAGE_SAMPLES = 10
 TASK_MESSAGES = 100
+BAD_MESSAGES = 10  # one of so many has a bad row
 APPENDED_MESSAGES = 4
 PAUSE_SECONDS = 0.01
 
@@ -41,15 +42,15 @@ class Sender:
 
     def __init__(self, broker: KafkaBroker, topic: str) -> None:
         self.sent: list[Message] = []
-        self._broker = broker
-        self._topic = topic
+        self.broker = broker
+        self.topic = topic
         self._enough = Event()
         self._thread = Thread(target=self._send)
 
     @property
     def steps(self) -> int:
         """What a learner has certainly done once it has learned all that was sent so far."""
-        return (len(self.sent) - 2) * MESSAGE_SAMPLES // 8
+        return (len(self.sent) - 2) * (MESSAGE_SAMPLES - 1) // 8
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -70,10 +71,11 @@ class Sender:
     def _message(self, number: int) -> Message:
         if number % TASK_MESSAGES == TASK_MESSAGES - 1:
             return Boundary(str(number))
-        return samples(MESSAGE_SAMPLES, MESSAGE_SAMPLES * number % 60_000)
+        bad = (3,) if number % BAD_MESSAGES == 0 else ()
+        return samples(MESSAGE_SAMPLES, MESSAGE_SAMPLES * number % 60_000, bad=bad)
 
     def _append(self, messages: list[Message]) -> None:
-        self._broker.append(self._topic, 0, enveloped(messages))
+        self.broker.append(self.topic, 0, enveloped(messages))
         self.sent += messages
 
 
@@ -95,7 +97,10 @@ def learned_through(
         outage(child)
         wait_until(child, "si_stream_step", reaches=sender.steps + 100)
     resumed = finished(child, chosen)
-    assert resumed == bare(memory_broker(sender.sent), chosen)
+    expected = bare(memory_broker(sender.sent), chosen)
+    assert resumed == expected
+    letters = letter_ids(sender.broker, sender.topic)
+    assert len(letters) == len(set(letters)) == int(expected["ledger/dead_letters"]) > 0
 
 
 @pytest.fixture
