@@ -90,21 +90,22 @@ def simulate(*arguments: str) -> None:
 def test_after_a_kill_nothing_before_the_checkpoints_position_is_read_again(
     kafka: KafkaBroker, kafka_url: str, topic: str, tmp_path: Path, started: list[Child]
 ) -> None:
-    rows = 300
-    messages: list[Message] = [samples(rows, rows * n, task="a") for n in range(60)]
-    messages += [Boundary("1"), *(samples(rows, rows * n) for n in range(60, 90)), End("2")]
-    partitions = dealt(messages, "012")
+    first: list[Message] = [samples(300, 300 * n, task="a") for n in range(40)]
+    rest: list[Message] = [Boundary("1"), *(samples(300, 300 * n) for n in range(40, 50)), End("2")]
+    partitions = dealt([*first, *rest], "012")
+    already = dealt(first, "012")
     kafka.create_stream(topic, len(partitions))
-    for number, held in enumerate(partitions):
+    for number, held in enumerate(already):
         kafka.append(topic, number, enveloped(held))
     chosen = on_kafka(tmp_path, topic, kafka_url, checkpoints={"interval_seconds": 0.05})
     started.append(child := Child("learner", settings=chosen))
-    wait_until(child, "si_stream_step", reaches=1000)
+    wait_until(child, "si_stream_step", reaches=500)
     kill(child)
     places = position(chosen)
     for number, (offset, _) in places.items():
         kafka.prune(topic, number, below_offset=offset)
         assert kafka.watermarks(topic, number).low == offset > 0
+        kafka.append(topic, number, enveloped(partitions[number][len(already[number]) :]))
     # Whoever asks for what lies before is refused now, and a sample left out gives other weights.
     started.append(child := Child("learner", settings=chosen))
     assert finished(child, chosen) == bare(memory_broker(*partitions), chosen)
