@@ -166,6 +166,9 @@ class DeadLetters:
     def flush(self, sealed: Sealed) -> int:
         """Make the sealed letters durable (1); the mark for the checkpoint of that moment (2).
 
+        Letters that stand there already and whose faults are still to come are not behind it.
+        Where no letter waits the broker is not asked: it may be away when a checkpoint is due.
+
         Raises:
             BrokerError: the broker did not take them; they are kept for the next time.
         """

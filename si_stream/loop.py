@@ -125,12 +125,12 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         return True
             if not batches.pending:
                 ledger.stand_at(delivery.behind)
+        if idle and not batches.pending:
+            ledger.stand_at(merge.at_rest())
         if idle and until_end and ledger.ended:
             ends = host.ends()
             if ends is not None and merge.is_behind(ends):
                 return False
-        if idle and not batches.pending:
-            ledger.stand_at(merge.at_rest())
         host.between_batches(state)
     return False
 

@@ -111,24 +111,25 @@ class Merge:
             return record.partition if self._has_seen(message.event_id) else 0
         return (record.partition + 1) % len(self._arrived)
 
+    def at_rest(self) -> Cursor:
+        """The place behind all that was delivered, and behind what follows there and is no record:
+        the markers of Kafka's transactions, and the records of those that were aborted.
+
+        A partition from which nothing was delivered has not begun, and stays where it is.
+        """
+        passed = {
+            partition: max(place, Position(self._reader.next_offset(partition)))
+            for partition, place in self._cursor.positions.items()
+            if not self._arrived[partition] and place > Position()
+        }
+        self._cursor = Cursor(self._cursor.positions | passed, self._cursor.turn)
+        return self._cursor
+
     def is_behind(self, ends: Sequence[int]) -> bool:
         """Whether all that lies before these offsets, one of each partition, has been delivered."""
         return not any(self._arrived.values()) and all(
             self._reader.next_offset(partition) >= ends[partition] for partition in self._arrived
         )
-
-    def at_rest(self) -> Cursor:
-        """Where it stands when nothing waits, behind what is no record at the partitions' ends."""
-        self._cursor = Cursor(
-            {
-                partition: max(place, Position(self._reader.next_offset(partition)))
-                if place > Position() and not self._arrived[partition]
-                else place
-                for partition, place in self._cursor.positions.items()
-            },
-            self._cursor.turn,
-        )
-        return self._cursor
 
     def _next(self) -> Collection[int]:
         """The partitions to deliver from: one, or all that have begun at a boundary, or none."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +48,7 @@ def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroke
     from deploy.kafka.local_broker import LocalBroker, Login, NotAvailable
 
     login = Login("learner", "only-for-tests")
-    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login)
+    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)
     try:
         broker.start()
     except NotAvailable as error:
@@ -64,6 +66,27 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
         return f"kafka://{servers}"
     local_kafka: LocalBroker = request.getfixturevalue("local_kafka")
     return f"kafka://{local_kafka.server}"
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """The command of kcat, with which people write to Kafka and read from it."""
+    return shutil.which("kcat") or _missing("needs kcat (Debian, Ubuntu: apt install kcat)")
+
+
+@pytest.fixture
+def unsteady_kafka(local_kafka: LocalBroker) -> Iterator[LocalBroker]:
+    """The broker, for a test that takes it away; it runs again when the test is over."""
+    yield local_kafka
+    if not local_kafka.running:
+        local_kafka.start()
+
+
+@pytest.fixture
+def garbage_collected() -> Iterator[None]:
+    """What the test has left is collected before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
-from si_stream.brokers.interface import Broker, Envelope
+from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
-from si_stream.dead_letters import Letter, read_letters, stream_of_letters
+from si_stream.dead_letters import DeadLetters, Letter, read_letters, stream_of_letters
 from si_stream.errors import StreamNotFound
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
@@ -106,6 +106,21 @@ def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
         host.finish(state)
         assert mark(another) == 4
     assert places(broker) == EXPECTED
+
+
+def test_a_checkpoint_is_not_behind_letters_whose_faults_are_still_to_come(
+    chosen: Settings,
+) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (host, _):
+        assert host.dead_letters.flush(host.dead_letters.seal()) == 4
+    resumed = DeadLetters(broker, STREAM, max_message_bytes=10**6)
+    resumed.resume(4, {})
+    assert resumed.flush(resumed.seal()) == 4
+    resumed.resume(1, {})
+    assert resumed.flush(resumed.seal()) == 1
+    resumed.resume(1, {0: Position(3)})  # those before have been counted
+    assert resumed.flush(resumed.seal()) == 3
 
 
 def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:

@@ -118,6 +118,16 @@ def order(*told: str, in_turn: bool = True) -> str:
     return Desk(memory_broker(*parts(*told)), in_turn=in_turn).deliver_all()
 
 
+def test_at_rest_it_stands_behind_what_is_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Cursor({0: Position(), 1: Position(0, 3), 2: Position()})
+    desk = Desk(memory_broker(*parts("a c", "b", "")), begun)
+    assert desk.merge.at_rest() == begun
+    assert desk.deliver_all() == "a b"
+    monkeypatch.setattr(desk.reader, "next_offset", lambda _: 5)
+    # "c" waits for its turn, and from partition 2 nothing has come yet.
+    assert desk.merge.at_rest() == Cursor({0: Position(1), 1: Position(5), 2: Position()}, turn=2)
+
+
 def test_one_partition_is_delivered_as_it_is() -> None:
     assert order("a b |1 ! |1 c .2") == "a b |1 ! |1 c .2"
 

@@ -40,10 +40,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{ports.controller}
 listeners={listeners}
-advertised.listeners={listeners}
+advertised.listeners={advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,DETOUR:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 message.max.bytes=10485760
@@ -91,6 +91,8 @@ class Ports(NamedTuple):
     plain: int
     controller: int
     secure: int
+    detour: int
+    proxy: int
 
 
 class LocalBroker:
@@ -99,6 +101,8 @@ class LocalBroker:
     ports: free ones unless given.
     login: opens the second listener, at `secure_server`; `certificate` is what to trust.
     properties: of the broker, over those that it has here.
+    detour: opens a listener at the port `detour`, which sends its clients on to the port `proxy`.
+        Nothing listens there: a test that puts a proxy between the two may cut connections.
     """
 
     def __init__(
@@ -108,21 +112,23 @@ class LocalBroker:
         ports: Ports | None = None,
         login: Login | None = None,
         properties: Mapping[str, str] | None = None,
+        detour: bool = False,
     ) -> None:
         self.directory = directory.absolute()
         self.login = login
         self._own_properties = properties or {}
-        self._ports = ports or free_ports()
+        self._detour = detour
+        self.ports = ports or free_ports()
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     @property
     def server(self) -> str:
-        return f"127.0.0.1:{self._ports.plain}"
+        return f"127.0.0.1:{self.ports.plain}"
 
     @property
     def secure_server(self) -> str:
-        return f"localhost:{self._ports.secure}"
+        return f"localhost:{self.ports.secure}"
 
     @property
     def certificate(self) -> Path:
@@ -136,7 +142,7 @@ class LocalBroker:
         """
         java = find_java()
         class_path = f"{fetch_jars()}/*"
-        for port in self._ports[: 3 if self.login else 2]:
+        for port in self._own_ports:
             if not _is_free(port):
                 raise NotAvailable(
                     f"port {port} of 127.0.0.1 is taken; end what listens there, or take another"
@@ -189,19 +195,31 @@ class LocalBroker:
         return self._process.wait()
 
     @property
+    def _own_ports(self) -> list[int]:
+        plain, controller, secure, detour, _ = self.ports
+        return [plain, controller, *[secure] * bool(self.login), *[detour] * self._detour]
+
+    @property
     def _properties(self) -> Path:
         return self.directory / "server.properties"
 
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        listeners = [f"PLAINTEXT://{self.server}", f"CONTROLLER://127.0.0.1:{self._ports[1]}"]
+        listeners = [f"PLAINTEXT://{self.server}", f"CONTROLLER://127.0.0.1:{self.ports[1]}"]
         secure = ""
         if self.login:
             listeners.append(f"SECURE://{self.secure_server}")
             keystore = self._make_certificate()
             secure = SECURE_PROPERTIES.format(**self.login._asdict(), keystore=keystore)
+        advertised = listeners.copy()
+        if self._detour:
+            listeners.append(f"DETOUR://127.0.0.1:{self.ports.detour}")
+            advertised.append(f"DETOUR://127.0.0.1:{self.ports.proxy}")
         plain = SERVER_PROPERTIES.format(
-            ports=self._ports, listeners=",".join(listeners), data=self.directory / "data"
+            ports=self.ports,
+            listeners=",".join(listeners),
+            advertised=",".join(advertised),
+            data=self.directory / "data",
         )
         own = "".join(f"{name}={value}\n" for name, value in self._own_properties.items())
         self._properties.write_text(plain + secure + own)  # the later of two holds

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +17,21 @@ from services.exit_codes import exit_code
 from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope
-from si_stream.checkpoints.store import CheckpointStore
-from si_stream.dead_letters import read_letters
 from si_stream.errors import IdentityMismatch, SettingsError
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
-from tests.streams import STREAM, contents, enveloped, learn, loaded, samples, settings
-
-LIMIT_SECONDS = 120
-LOOK_SECONDS = 0.02
+from tests.services.learner_process import (
+    LIMIT_SECONDS,
+    bare,
+    changed,
+    finished,
+    kill,
+    letter_ids,
+    position,
+    stop,
+    wait_until,
+)
+from tests.streams import STREAM, enveloped, samples, settings
 
 Stream = list[Message | Envelope]
 
@@ -72,70 +75,20 @@ def chosen(tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-def started() -> Iterator[list[Child]]:
-    """Children that end with the test, however that ends."""
-    children: list[Child] = []
-    yield children
-    for child in children:
-        child.kill()
-        child.wait()
-
-
-def metrics(child: Child) -> dict[str, float]:
-    assert child.address is not None
-    with urllib.request.urlopen(child.address, timeout=LIMIT_SECONDS) as answer:
-        lines = answer.read().decode().splitlines()
-    return {name: float(n) for name, n in (li.rsplit(" ", 1) for li in lines if li[0] != "#")}
-
-
-def wait_until(child: Child, metric: str, reaches: float) -> None:
-    while child.address is None:
-        assert child.code is None, list(child.last_lines)
-        time.sleep(LOOK_SECONDS)
-    while metrics(child).get(metric, 0.0) < reaches:
-        assert child.code is None, list(child.last_lines)
-        time.sleep(LOOK_SECONDS)
-
-
-def stop(child: Child) -> None:
-    child.ask_to_stop()
-    assert child.wait() == 0, list(child.last_lines)
-
-
 def send(broker: EmbeddedBroker, messages: Stream) -> None:
     broker.append(STREAM, 0, enveloped(messages))
 
 
-def finished(child: Child, chosen: Settings) -> dict[str, str]:
-    assert child.wait() == 0, list(child.last_lines)
-    return saved(chosen)
-
-
-def saved(chosen: Settings) -> dict[str, str]:
-    store = CheckpointStore(chosen.directory)
-    path = next(store.newest_first())
-    return contents(loaded(store, path, chosen))
-
-
 def learned_at_once(broker: EmbeddedBroker, chosen: Settings) -> dict[str, str]:
-    """What the bare loop learns without a stop, and each of its faults with one dead letter."""
-    whole, host = learn(broker, chosen)
-    whole.ledger.dead_letters = len(host.faults)
-    letters = [letter.letter_id for _, letter in read_letters(broker, STREAM)]
-    assert len(letters) == len(set(letters)) == len(host.faults)
-    return contents(whole)
-
-
-def position(chosen: Settings) -> tuple[int, int]:
-    checkpoint = CheckpointStore(chosen.directory).newest()
-    assert checkpoint is not None
-    return checkpoint.manifest.ledger.position[0]
+    """What the bare loop learns of the same stream, whose faults have one dead letter each."""
+    expected = bare(broker, chosen)
+    letters = letter_ids(broker, STREAM)
+    assert len(letters) == len(set(letters)) == int(expected["ledger/dead_letters"])
+    return expected
 
 
 def with_exit(chosen: Settings) -> Settings:
-    learner = chosen.learner.model_copy(update={"exit_at_end": True})
-    return chosen.model_copy(update={"learner": learner})
+    return changed(chosen, "learner", exit_at_end=True)
 
 
 def test_stopped_by_sigterm_wherever_it_is_and_resumed_it_learns_the_same_bits(
@@ -150,7 +103,7 @@ def test_stopped_by_sigterm_wherever_it_is_and_resumed_it_learns_the_same_bits(
     started.append(child := Child("learner", settings=chosen))
     wait_until(child, 'si_stream_rejected_total{reason="wrong_task"}', reaches=1)
     stop(child)
-    assert position(chosen) < (5, 0)
+    assert position(chosen)[0] < (5, 0)
     send(broker, REST)
     started.append(child := Child("learner", settings=with_exit(chosen)))
     resumed = finished(child, chosen)
@@ -161,13 +114,11 @@ def test_killed_wherever_it_is_and_started_again_it_learns_the_same_bits(
     broker: EmbeddedBroker, chosen: Settings, started: list[Child]
 ) -> None:
     send(broker, [*BUSY, *PENDING, *REST])
-    often = chosen.checkpoints.model_copy(update={"interval_seconds": 0.05})
-    frequent = with_exit(chosen).model_copy(update={"checkpoints": often})
+    frequent = changed(with_exit(chosen), "checkpoints", interval_seconds=0.05)
     for step in (50, 500):
         started.append(child := Child("learner", settings=frequent))
         wait_until(child, "si_stream_step", reaches=step)
-        child.kill()
-        assert child.wait() == -signal.SIGKILL
+        kill(child)
     started.append(child := Child("learner", settings=frequent))
     resumed = finished(child, chosen)
     assert resumed == learned_at_once(broker, chosen)
@@ -188,8 +139,7 @@ def test_a_port_in_use_is_one_clear_line(chosen: Settings) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        learner = chosen.learner.model_copy(update={"metrics_port": port})
-        code, line = refusal(chosen.model_copy(update={"learner": learner}))
+        code, line = refusal(changed(chosen, "learner", metrics_port=port))
     assert code == exit_code(SettingsError())
     assert line.startswith(f"si-stream: cannot serve metrics at 127.0.0.1:{port}: Address already")
     assert not (chosen.directory / "epochs").exists()
@@ -200,8 +150,7 @@ def test_another_network_than_the_checkpoints_is_one_clear_line(
 ) -> None:
     send(broker, REST)
     assert Child("learner", settings=with_exit(chosen)).wait() == 0
-    model = chosen.model.model_copy(update={"outputs": 4})
-    code, line = refusal(chosen.model_copy(update={"model": model}))
+    code, line = refusal(changed(chosen, "model", outputs=4))
     assert code == exit_code(IdentityMismatch())
     assert "is of another model (model.outputs: 4, not 3); start with its settings" in line
 

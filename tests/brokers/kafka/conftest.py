@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +15,6 @@ from si_stream.brokers.kafka.broker import KafkaBroker
 def broker(kafka_url: str) -> Iterator[KafkaBroker]:
     with KafkaBroker(kafka_url.removeprefix("kafka://")) as opened:
         yield opened
-
-
-@pytest.fixture
-def garbage_collected() -> Iterator[None]:
-    """What the test has left is collected before the next one begins."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -29,11 +29,8 @@ IMPATIENT = KafkaOptions(
 
 
 @pytest.fixture
-def kafka(local_kafka: LocalBroker) -> Iterator[LocalBroker]:
-    """The broker, which runs again when the test is over."""
-    yield local_kafka
-    if not local_kafka.running:
-        local_kafka.start()
+def kafka(unsteady_kafka: LocalBroker) -> LocalBroker:
+    return unsteady_kafka
 
 
 @pytest.fixture(params=["killed", "hanging"])
