@@ -86,6 +86,22 @@ def test_a_bad_row_becomes_a_message_of_that_row_alone(chosen: Settings) -> None
     assert np.array_equal(alone.inputs[0], original.inputs[3])
 
 
+def test_a_row_of_json_with_nan_and_a_source_that_cannot_be_printed_have_a_letter(
+    tmp_path: Path,
+) -> None:
+    value = b'{"labels": [1, 2], "inputs": [[1, 2, 3, 4], [1, NaN, 3, 4]]}'
+    broker = memory_broker([Envelope({"ce_source": "a\nb"}, value), End("1")])
+    floats = settings(tmp_path, model={"dtype": "float32"}, learner={"exit_at_end": True})
+    with learning(broker, floats) as (_, state):
+        assert state.ledger.samples == 1
+        (letter,) = letters(broker)
+        alone = decode(letter.message.headers, letter.message.value, state.schema, 10**6)
+    assert (letter.row, letter.reason) == (1, "not_finite")
+    assert letter.message.headers["ce_source"] == "a\nb"
+    assert isinstance(alone, Samples)
+    assert np.array_equal(alone.inputs, np.array([[1, np.nan, 3, 4]], np.float32), equal_nan=True)
+
+
 def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
     chosen: Settings,
 ) -> None:
