@@ -28,7 +28,16 @@ from si_stream.dead_letters import DeadLetters, Fault, read_letters
 from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.state import State
 from si_stream.tracks import MAIN, Track
-from tests.streams import STREAM, Listener, contents, learn, memory_broker, reloaded, settings
+from tests.streams import (
+    STREAM,
+    Listener,
+    OneByOne,
+    contents,
+    learn,
+    memory_broker,
+    reloaded,
+    settings,
+)
 from tests.streams import samples as numbered
 
 BATCH_SIZE = 8
@@ -228,7 +237,8 @@ def sent(item: Item | Mark, partition: int, dtype: str) -> Message | Envelope:
 
 
 class Crash(NamedTuple):
-    """The learner goes on ``later`` batches after its checkpoint, and what it did is lost."""
+    """It comes so many looks between batches after a checkpoint, which comes so many after the
+    start; what was done between the two is lost."""
 
     checkpoint_after: int
     later: int
@@ -236,7 +246,7 @@ class Crash(NamedTuple):
 
 
 crashes = st.lists(
-    st.builds(Crash, st.integers(0, 4), st.integers(0, 3), st.booleans()), min_size=1, max_size=3
+    st.builds(Crash, st.integers(0, 20), st.integers(0, 6), st.booleans()), min_size=1, max_size=3
 )
 
 
@@ -271,24 +281,28 @@ class MortalHost(Listener):
     def __init__(
         self, broker: Broker, state: State, store: CheckpointStore, crash: Crash | None
     ) -> None:
-        super().__init__(None if crash is None else crash.checkpoint_after + crash.later)
+        super().__init__()
+        self.looks = 0
         self.letters = DeadLetters(broker, STREAM, MAX_BYTES)
         self.letters.resume(state.ledger.dead_letters)
         self.store = store
         self.crash = crash
         self.done: list[Deed] = []
         self.saved = (reloaded(state, store) if crash else state), 0
-        self.has_saved = False
         state.tracks[0] = WatchedTrack(state.main, self.done)
 
     def set_aside(self, fault: Fault) -> None:
         self.letters.add(fault, time_seconds=0.0)
 
     def between_batches(self, state: State) -> None:
-        if self.crash and self.batches == self.crash.checkpoint_after and not self.has_saved:
+        self.looks += 1
+        if self.crash and self.looks == self.crash.checkpoint_after:
             state.ledger.dead_letters = self.letters.flush()
             self.saved = reloaded(state, self.store), len(self.done)
-            self.has_saved = True
+
+    def stopping(self) -> bool:
+        crash = self.crash
+        return crash is not None and self.looks >= crash.checkpoint_after + crash.later
 
 
 def learned(
@@ -313,7 +327,7 @@ def learned(
     for crash in [*deaths, None]:
         host = MortalHost(broker, state, store, crash)
         while not host.stopping() and not state.ledger.tasks.has_seen(last):  # of several ends
-            learn(broker, chosen, state=state, host=host)
+            learn(broker, chosen, state=state, host=host, read=OneByOne)
         if crash is not None and host.stopping():
             if crash.letters_written:
                 host.letters.flush()
