@@ -42,11 +42,17 @@ class Expected(NamedTuple):
 
 
 def messages(random: Random, hostile: int) -> Iterator[Expected]:
-    """So many hostile messages, and a good one after every few of them."""
-    for number in range(hostile):
+    """So many hostile messages, and a good one after every few of them.
+
+    Those that a flipped bit has left good come beside them.
+    """
+    number = 0
+    while number < hostile:
+        one = random.choice(WAYS)(random)
+        number += one.hostile
+        yield one
         if number % HOSTILE_PER_GOOD == 0:
             yield good(random)
-        yield random.choice(WAYS)(random)
     yield good(random)
 
 
