@@ -96,21 +96,20 @@ class DeadLetters:
         self.letters = stream_of_letters(stream)
         limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
         broker.create_stream(self.letters, max_message_bytes=limit)
-        self._written_before: set[str] = set()
+        self._written_before: dict[str, int] = {}
         self._waiting: list[Envelope] = []
         self._waiting_bytes = 0
 
     def resume(self, offset: int) -> None:
         """Do not write again what stands behind the offset that a checkpoint holds (3)."""
         letters = read_letters(self.broker, self.stream, offset)
-        self._written_before = {letter.letter_id for _, letter in letters}
+        self._written_before = {letter.letter_id: place for place, letter in letters}
 
     def add(self, fault: Fault, time_seconds: float) -> None:
         """Write a letter, unless it was written before; it is durable after the next `flush`."""
         envelope = self._envelope(fault, time_seconds)
         letter_id = envelope.headers[f"{PREFIX}id"]
-        if letter_id in self._written_before:
-            self._written_before.discard(letter_id)
+        if self._written_before.pop(letter_id, None) is not None:
             return
         self._waiting.append(envelope)
         self._waiting_bytes += len(envelope.value)
@@ -120,13 +119,17 @@ class DeadLetters:
     def flush(self) -> int:
         """Make all letters durable (1); the offset behind them, for the checkpoint (2).
 
+        Letters that were written before, and whose places this learner has yet to come to, are
+        not among them: one that resumes from that checkpoint must still find them.
+
         Raises:
             BrokerError: the broker did not take them; they are kept for the next time.
         """
         if self._waiting:
             self.broker.append(self.letters, 0, self._waiting)
             self._waiting, self._waiting_bytes = [], 0
-        return self.broker.watermarks(self.letters, 0).high
+        high = self.broker.watermarks(self.letters, 0).high
+        return min(self._written_before.values(), default=high)
 
     def _envelope(self, fault: Fault, time_seconds: float) -> Envelope:
         record = fault.opened.record

@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope
-from si_stream.dead_letters import Letter, read_letters, stream_of_letters
-from si_stream.errors import StreamNotFound
+from si_stream.dead_letters import DeadLetters, Fault, Letter, read_letters, stream_of_letters
+from si_stream.errors import MessageError, Reason, StreamNotFound
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.opening import Opened
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.streams import STREAM, memory_broker, samples, settings
@@ -114,6 +115,26 @@ def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
         host.checkpoint(state)
         assert state.ledger.dead_letters == 4
     assert places(broker) == EXPECTED
+
+
+def test_a_checkpoint_before_letters_that_a_dead_learner_wrote_does_not_pass_them() -> None:
+    broker = memory_broker([BROKEN, BROKEN, BROKEN])
+    with broker.reader(STREAM, {}) as reader:
+        faults = [
+            Fault(Opened(record, error), None, error)
+            for record in reader.poll(0)
+            for error in [MessageError(Reason.UNDECODABLE, "broken")]
+        ]
+    # Each goes on from the checkpoint of the one before; the first dies without any.
+    mark = 0
+    for first, behind in ((0, 3), (0, 1), (1, 2), (2, 3)):
+        one = DeadLetters(broker, STREAM, 10_000)
+        one.resume(mark)
+        for fault in faults[first:behind]:
+            one.add(fault, 0.0)
+        offset = one.flush()
+        mark = offset if first or behind < 3 else 0
+    assert [place for place, *_ in places(broker)] == [0, 1, 2]
 
 
 def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:
