@@ -77,7 +77,7 @@ def serving(directory: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], 
         yield process, line.split()[4].rstrip(",")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait()
+        process.communicate()
 
 
 def watch(

@@ -35,7 +35,7 @@ def usage(process: int) -> Usage:
 
 def children_of(process: int) -> dict[str, int]:
     """Of `si-stream serve`: the commands that it runs, and their processes."""
-    found = {}
+    found: dict[str, int] = {}
     children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
     for child in map(int, children.split()):
         words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
