@@ -2,10 +2,12 @@
 #   PYTHON         the interpreter that .venv is made from (3.11 or newer)
 #   TORCH_BACKEND  which build of PyTorch to install, handed to uv: cpu, auto, cu130, …
 #   PYTEST         more arguments for pytest, as in make test PYTEST="-k settings"
+#   SECONDS        how long make soak takes
 
 PYTHON ?= python3
 TORCH_BACKEND ?=
 PYTEST ?=
+SECONDS ?= 3600
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +15,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test check format bench constraints clean
+.PHONY: help setup demo kafka test check format bench fuzz soak constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +62,12 @@ format: $(READY)  ## mend what ruff can mend
 
 bench: $(READY)  ## speed as ratios in one run, also written to benchmarks/latest.json
 	$(BIN)/python -m benchmarks
+
+fuzz: $(READY)  ## 100,000 hostile messages, some minutes; also written to docs/results/fuzz.json
+	$(BIN)/python -m tests.fuzz
+
+soak: $(READY)  ## the service under load for SECONDS=3600; also written to docs/results/soak.json
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

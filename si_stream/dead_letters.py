@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import NamedTuple
 
+import numpy as np
+
 from si_stream.brokers.interface import Broker, Envelope, Position, Record
 from si_stream.errors import BrokerError, MessageError
 from si_stream.messages.codecs import ARROW, Codec, encode
@@ -27,6 +29,7 @@ from si_stream.opening import Opened
 logger = logging.getLogger(__name__)
 
 PREFIX = "dead_letter_"
+SOURCE = "/si-stream/dead-letters"
 ROOM_FOR_HEADERS_BYTES = 64 * 1024
 FLUSH_BYTES = 1024 * 1024
 KEPT_LETTERS = 100_000
@@ -250,6 +253,10 @@ def _one_row(opened: Opened, row: int, letter_id: str) -> Envelope:
         samples.classes,
     )
     headers: Mapping[str, str] = record.headers
-    codec: Codec = "arrow" if headers.get("content-type", "").startswith(ARROW) else "json"
-    source = headers.get("ce_source", "/si-stream/dead-letters")
-    return encode(alone, source=source, event_id=letter_id, codec=codec)
+    as_json = not headers.get("content-type", "").startswith(ARROW)
+    # JSON that was read may hold NaN, but none is written.
+    codec: Codec = "json" if as_json and np.isfinite(alone.inputs).all() else "arrow"
+    envelope = encode(alone, source=SOURCE, event_id=letter_id, codec=codec)
+    # Nobody has checked the sender's source, so it is kept as it is.
+    source = {"ce_source": headers.get("ce_source", SOURCE)}
+    return Envelope({**envelope.headers, **source}, envelope.value)

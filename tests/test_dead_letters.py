@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
-from si_stream.dead_letters import DeadLetters, Letter, read_letters, stream_of_letters
-from si_stream.errors import StreamNotFound
+from si_stream.dead_letters import DeadLetters, Fault, Letter, read_letters, stream_of_letters
+from si_stream.errors import MessageError, Reason, StreamNotFound
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.opening import Opened
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.streams import STREAM, memory_broker, samples, settings
@@ -94,6 +95,22 @@ def test_a_bad_row_becomes_a_message_of_that_row_alone(chosen: Settings) -> None
     assert np.array_equal(alone.inputs[0], original.inputs[3])
 
 
+def test_a_row_of_json_with_nan_and_a_source_that_cannot_be_printed_have_a_letter(
+    tmp_path: Path,
+) -> None:
+    value = b'{"labels": [1, 2], "inputs": [[1, 2, 3, 4], [1, NaN, 3, 4]]}'
+    broker = memory_broker([Envelope({"ce_source": "a\nb"}, value), End("1")])
+    floats = settings(tmp_path, model={"dtype": "float32"}, learner={"exit_at_end": True})
+    with learning(broker, floats) as (_, state):
+        assert state.ledger.samples == 1
+        (letter,) = letters(broker)
+        alone = decode(letter.message.headers, letter.message.value, state.schema, 10**6)
+    assert (letter.row, letter.reason) == (1, "not_finite")
+    assert letter.message.headers["ce_source"] == "a\nb"
+    assert isinstance(alone, Samples)
+    assert np.array_equal(alone.inputs, np.array([[1, np.nan, 3, 4]], np.float32), equal_nan=True)
+
+
 def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
     chosen: Settings,
 ) -> None:
@@ -121,6 +138,26 @@ def test_a_checkpoint_is_not_behind_letters_whose_faults_are_still_to_come(
     assert resumed.flush(resumed.seal()) == 1
     resumed.resume(1, {0: Position(3)})  # those before have been counted
     assert resumed.flush(resumed.seal()) == 3
+
+
+def test_a_checkpoint_before_letters_that_a_dead_learner_wrote_does_not_pass_them() -> None:
+    broker = memory_broker([BROKEN, BROKEN, BROKEN])
+    with broker.reader(STREAM, {}) as reader:
+        faults = [
+            Fault(Opened(record, error), None, error)
+            for record in reader.poll(0)
+            for error in [MessageError(Reason.UNDECODABLE, "broken")]
+        ]
+    # Each goes on from the checkpoint of the one before; the first dies without any.
+    mark = 0
+    for first, behind in ((0, 3), (0, 1), (1, 2), (2, 3)):
+        one = DeadLetters(broker, STREAM, 10_000)
+        one.resume(mark, {})
+        for fault in faults[first:behind]:
+            one.add(fault, 0.0)
+        offset = one.flush(one.seal())
+        mark = offset if first or behind < 3 else 0
+    assert [place for place, *_ in places(broker)] == [0, 1, 2]
 
 
 def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:

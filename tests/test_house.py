@@ -70,7 +70,9 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert wanted - pinned == set()
 
 
-@pytest.mark.parametrize("target", ["help", "setup", "demo", "kafka", "test", "check", "bench"])
+@pytest.mark.parametrize(
+    "target", ["help", "setup", "demo", "kafka", "test", "check", "bench", "fuzz", "soak"]
+)
 def test_make_knows_its_targets(target: str) -> None:
     dry_run = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
