@@ -264,11 +264,11 @@ class WatchedTrack(Track):
         self.measures = track.measures
         self.done = done
 
-    def learn(self, batch: Batch) -> None:
+    def learn(self, batch: Batch) -> bool:
         numbers = numbers_of(batch.inputs)
         assert batch.labels.tolist() == [number % 3 for number in numbers]
         self.done.append(("trained", batch.task.name, numbers))
-        super().learn(batch)
+        return super().learn(batch)
 
     def consolidate(self, task: Task) -> None:
         self.done.append(("consolidated", task.name, []))

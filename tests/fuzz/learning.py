@@ -10,6 +10,7 @@ import hashlib
 import os
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
