@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 
 Job = Callable[[], None]
+CLOSE_SECONDS = 2.0
 
 
 class Background:
@@ -54,10 +55,12 @@ class Background:
             return done
 
     def close(self) -> None:
-        """The job that runs is not waited for, and no other is begun."""
+        """No other job is begun, and the one that runs is waited for a little: a thread that is
+        in C++ when the interpreter ends takes the process down with it."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._thread.join(CLOSE_SECONDS)
 
     def _raise(self) -> None:
         failure, self._failure = self._failure, None

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from services import background as background_module
 from services.background import Background, Job
 
 LIMIT_SECONDS = 30
@@ -58,7 +59,8 @@ def test_what_a_job_raised_is_raised_once_to_who_asks_next(ask: str) -> None:
     assert background.is_idle
 
 
-def test_once_closed_no_other_job_is_begun() -> None:
+def test_once_closed_no_other_job_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_module, "CLOSE_SECONDS", 0.01)
     background, gate, done = Background("tests", limit=2), Event(), Event()
     background.start(waiting_for(gate))
     background.start(done.set)
