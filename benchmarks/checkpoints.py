@@ -55,7 +55,7 @@ def checkpoint_stall_steps(effort: Effort) -> Figure:
                 return max(intervals)
 
             def without() -> float:
-                return median(interval(begin=False) for _ in range(effort.amount(100) + 2))
+                return median(interval(begin=False) for _ in range(effort.amount(20) + 2))
 
             longest = ratio(alternate(effort, 10, with_checkpoint, without))
             return longest._replace(value=longest.value - 1, unit="steps")
