@@ -39,7 +39,6 @@ def checkpoint_stall_steps(effort: Effort) -> Figure:
             track, writing = service.state.main, service.host.checkpointing
             batches = cycle(_batches(settings.model.batch_size))
             track.learn(next(batches))
-            writing.prepare(service.state)
 
             def interval(begin: bool) -> float:
                 started = perf_counter()

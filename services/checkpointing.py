@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from services.background import Background
 from si_stream import events
@@ -18,6 +19,7 @@ from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import KEPT_LETTERS, DeadLetters, Sealed
 from si_stream.errors import BrokerError, CheckpointError, Superseded
+from si_stream.rewinding import Keeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import Ledger, State
 from si_stream.telemetry import Telemetry
@@ -27,10 +29,23 @@ NEAR_RATIO = 0.1
 REMIND_SECONDS = 3600.0
 
 
-class Checkpointing:
+@dataclass
+class _Held:
+    """A copy's memory, its letters and its time; given back when nobody uses it."""
+
+    space: Space
+    sealed: Sealed
+    written_seconds: float
+    users: int = 1
+
+
+class Checkpointing(Keeper):
     """Args:
-    store: an epoch of it is claimed before the first `begin`.
-    broker: told how far a checkpoint is, and what it need not keep any longer.
+        store: an epoch of it is claimed before the first `begin`.
+        broker: told how far a checkpoint is, and what it need not keep any longer.
+
+    Attributes:
+        rewinder: where boundaries are detected; checkpoints are then written from its older copy.
     """
 
     def __init__(
@@ -46,8 +61,10 @@ class Checkpointing:
         self.dead_letters = dead_letters
         self.broker = broker
         self.telemetry = telemetry
-        self._spaces = [Space(), Space()]
-        self._background = Background("checkpoints", limit=len(self._spaces))
+        self.rewinder: Rewinder | None = None
+        self._spaces: list[Space] = []
+        self._held: dict[int, _Held] = {}
+        self._background = Background("checkpoints", limit=2)
         self._told: deque[events.Event] = deque()
         self._remind_at = 0.0
 
@@ -55,25 +72,48 @@ class Checkpointing:
     def is_idle(self) -> bool:
         return self._background.is_idle
 
-    def prepare(self, state: State) -> None:
-        """Have the memory to copy into, so that the first copy takes no longer than others."""
-        self._spaces[-1].copy(state)
-
     def begin(self, state: State, epoch: int) -> None:
-        """Copy the state, and have the copy written."""
+        """Have the state written, as it is now, or as it was before anything that may be undone."""
         self._background.wait_for_room()
-        started = time.perf_counter()
-        space = self._spaces.pop()  # the one that was given back last, whose pages are there
-        copy, sealed, now = space.copy(state), self.dead_letters.seal(), time.time()
-        self.telemetry.checkpoint_copy_seconds.set(time.perf_counter() - started)
+        if self.rewinder is None:
+            copy = self.copy(state)
+        else:
+            copy = self.rewinder.older
+            self._held[id(copy)].users += 1
 
         def job() -> None:
             try:
-                self._write(copy, sealed, epoch, now)
+                self._write(copy, self._held[id(copy)], epoch)
             finally:
-                self._spaces.append(space)
+                self.drop(copy)
 
         self._background.start(job)
+
+    def pending(self, state: State) -> Ledger:
+        """Of what the next `begin` would write."""
+        return state.ledger if self.rewinder is None else self.rewinder.older.ledger
+
+    def copy(self, state: State) -> StateCopy:
+        started = time.perf_counter()
+        # The one that was given back last, whose pages are there.
+        space = self._spaces.pop() if self._spaces else Space()
+        copy = space.copy(state)
+        self._held[id(copy)] = _Held(space, self.dead_letters.seal(), time.time())
+        self.telemetry.checkpoint_copy_seconds.set(time.perf_counter() - started)
+        return copy
+
+    def drop(self, copy: StateCopy) -> None:
+        held = self._held[id(copy)]
+        held.users -= 1
+        if not held.users:
+            del self._held[id(copy)]
+            self._spaces.append(held.space)
+
+    def rewound(self, copy: StateCopy) -> None:
+        """Faults that are met again have their letters, as after a resume."""
+        self.dead_letters.flush(self.dead_letters.seal())
+        mark = self.dead_letters.flush(self._held[id(copy)].sealed)
+        self.dead_letters.resume(mark, copy.ledger.counted)
 
     def finished(self) -> Iterator[events.Event]:
         """What has become of checkpoints since this was last asked."""
@@ -87,13 +127,13 @@ class Checkpointing:
     def close(self) -> None:
         self._background.close()
 
-    def _write(self, copy: StateCopy, sealed: Sealed, epoch: int, written_seconds: float) -> None:
+    def _write(self, copy: StateCopy, held: _Held, epoch: int) -> None:
         ledger, options = copy.ledger, self.settings.checkpoints
         started = time.perf_counter()
         try:
             self.store.require(epoch)
-            ledger.dead_letters = self.dead_letters.flush(sealed)
-            path, size = self.store.write(copy, epoch, written_seconds)
+            ledger.dead_letters = self.dead_letters.flush(held.sealed)
+            path, size = self.store.write(copy, epoch, held.written_seconds)
             oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
         except Superseded:
             raise
@@ -102,7 +142,7 @@ class Checkpointing:
             return
         seconds = time.perf_counter() - started
         self._told.append(events.CheckpointWritten(ledger.steps, ledger.samples, seconds, size))
-        self.telemetry.is_current("checkpoint", written_seconds)
+        self.telemetry.is_current("checkpoint", held.written_seconds)
         try:
             self._tell_broker(ledger, oldest, f"{epoch}/{path.name}")
         except BrokerError as error:

@@ -73,7 +73,7 @@ def run(settings: Settings) -> None:
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):
-                logger.info("stream %s has more partitions now", stream.name)
+                logger.info("reading stream %s anew", stream.name)
             host.finish(state)
             steps, samples = state.ledger.steps, state.ledger.samples
             logger.info("stopped at step %d, %d samples; all of it is saved", steps, samples)

@@ -29,8 +29,9 @@ from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import DeadLetters, Fault
 from si_stream.errors import BrokerError, CheckpointError
 from si_stream.loop import Host, learn_stream
+from si_stream.rewinding import Rewinder
 from si_stream.settings import Settings
-from si_stream.state import Quarantined, State
+from si_stream.state import Ledger, Quarantined, State
 from si_stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,10 @@ class LearnerHost(Host):
             self.publish(state)
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
-        self.checkpointing.prepare(state)
+        if state.drift is not None:
+            self.checkpointing.rewinder = Rewinder(state, self.checkpointing)
+        else:
+            self.checkpointing.drop(self.checkpointing.copy(state))  # so that its memory is there
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
 
     def emit(self, event: events.Event) -> None:
@@ -106,6 +110,8 @@ class LearnerHost(Host):
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
+        if isinstance(event, events.Alarmed | events.Rewound):
+            logger.info("%s", event)
         if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
             logger.error("%s", event)
 
@@ -116,7 +122,8 @@ class LearnerHost(Host):
         with self.broker.reader(self.settings.stream.name, offsets) as reader:
             self.telemetry.watch_partitions(reader.partitions)
             until_end = self.settings.learner.exit_at_end
-            return learn_stream(reader, state, self, until_end=until_end)
+            rewinder = self.checkpointing.rewinder
+            return learn_stream(reader, state, self, rewinder, until_end=until_end)
 
     def set_aside(self, fault: Fault) -> None:
         self.dead_letters.add(fault, time.time())
@@ -152,7 +159,7 @@ class LearnerHost(Host):
 
     def checkpoint(self, state: State) -> None:
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
-        if self._is_news("checkpoint", state):
+        if self._is_news("checkpoint", self.checkpointing.pending(state)):
             self.checkpointing.begin(state, self.epoch)
         elif self.checkpointing.is_idle:
             self.telemetry.is_current("checkpoint", time.time())
@@ -161,7 +168,7 @@ class LearnerHost(Host):
         self._put_off("snapshot", self.settings.snapshots.interval_seconds)
         if not state.main.learner.heads:
             return  # Nothing to predict with before the first sample.
-        if self._is_news("snapshot", state):
+        if self._is_news("snapshot", state.ledger):
             self.publishing.begin(state, self.epoch)
         elif self.publishing.is_idle:
             self.telemetry.is_current("snapshot", time.time())
@@ -229,9 +236,8 @@ class LearnerHost(Host):
             lag = max(0, end - offsets.get(partition, 0))
             self.telemetry.lag.labels(partition).set(lag)
 
-    def _is_news(self, what: str, state: State) -> bool:
+    def _is_news(self, what: str, ledger: Ledger) -> bool:
         """Whether anything has come since this was last done: an idle stream wears out no disk."""
-        ledger = state.ledger
         now = (ledger.steps, ledger.consolidations, dict(ledger.counted))
         before, self._done[what] = self._done.get(what), now
         return now != before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from si_stream.boundaries.options import DetectionOptions
 from si_stream.checkpoints.copies import arithmetic, learning_settings
 from si_stream.checkpoints.store import Checkpoint
 from si_stream.errors import IdentityMismatch
@@ -14,6 +15,7 @@ from si_stream.settings.layers import flattened
 from si_stream.state import State
 
 logger = logging.getLogger(__name__)
+NO_DETECTION = DetectionOptions().model_dump()  # as of checkpoints from before there was any
 
 
 def resume_from(checkpoint: Checkpoint, state: State) -> bool:
@@ -48,7 +50,7 @@ def resume_from(checkpoint: Checkpoint, state: State) -> bool:
 
 def changes(checkpoint: Checkpoint, state: State) -> list[str]:
     """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
-    before = dict(flattened(checkpoint.manifest.learning))
+    before = dict(flattened({"detection": NO_DETECTION, **checkpoint.manifest.learning}))
     now = dict(flattened(learning_settings(state)))
     return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
 

@@ -33,11 +33,16 @@ class Admitted(NamedTuple):
     record: Record
     behind: Cursor
 
+    def part(self, begin: int, end: int) -> Admitted:
+        rows, these = self.rows[begin:end], slice(begin, end)
+        return self._replace(inputs=self.inputs[these], labels=self.labels[these], rows=rows)
+
 
 class TaskEnd(NamedTuple):
     """A place in the stream where the active task has ended, if there is one.
 
-    The event ids are those of the messages that say so, none where a change of name does.
+    The event ids are those of the messages that say so, none where a change of name or a detector
+    does, or the number of samples.
     """
 
     before: Cursor
@@ -45,18 +50,28 @@ class TaskEnd(NamedTuple):
     event_ids: tuple[str, ...] = ()
     next_task: str | None = None
     ends_stream: bool = False
+    detected: bool = False
+
+
+class Segment(NamedTuple):
+    """Rows of one message that follow each other in a batch."""
+
+    partition: int
+    offset: int
+    rows: Sequence[int]
 
 
 class Batch(NamedTuple):
     """Inputs ``[B, *input_shape]``, labels ``[B]`` int64, valid until the next batch is asked for.
 
-    ``then`` is the place of the next sample not yet in a batch.
+    ``then`` is the place of the next sample not yet in a batch, ``segments`` are those of its own.
     """
 
     task: Task
     inputs: Tensor
     labels: Tensor
     then: Cursor
+    segments: tuple[Segment, ...] = ()
 
     @property
     def size(self) -> int:
@@ -79,6 +94,7 @@ class Batches:
         self._into = (self._inputs.numpy(), self._labels.numpy())
         self._size = batch_size
         self._filled = 0
+        self._segments: list[Segment] = []
 
     @property
     def pending(self) -> int:
@@ -100,6 +116,9 @@ class Batches:
             count = min(self._size - self._filled, len(taken.rows) - done)
             there, here = slice(self._filled, self._filled + count), slice(done, done + count)
             self._into[0][there], self._into[1][there] = taken.inputs[here], taken.labels[here]
+            record = taken.record
+            segment = Segment(record.partition, record.offset, taken.rows[done : done + count])
+            self._segments.append(segment)
             done += count
             self._filled += count
             if self._filled == self._size:
@@ -109,6 +128,7 @@ class Batches:
         inputs, labels = self._inputs, self._labels
         if self._filled < self._size:
             inputs, labels = inputs[: self._filled], labels[: self._filled]
-        batch = Batch(self._task, inputs, labels, then)
+        batch = Batch(self._task, inputs, labels, then, tuple(self._segments))
         self._filled = 0
+        self._segments.clear()
         return batch

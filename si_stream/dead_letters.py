@@ -138,12 +138,13 @@ class DeadLetters:
         Args:
             counted: of each partition the first row whose faults are still to be met.
         """
-        self._behind = self.broker.watermarks(self.letters, 0).high
-        self._written_before = {
-            letter.letter_id: place
-            for place, letter in read_letters(self.broker, self.stream, offset)
-            if Position(letter.offset) >= counted.get(letter.partition, Position())
-        }
+        with self._lock:
+            self._behind = self.broker.watermarks(self.letters, 0).high
+            self._written_before = {
+                letter.letter_id: place
+                for place, letter in read_letters(self.broker, self.stream, offset)
+                if Position(letter.offset) >= counted.get(letter.partition, Position())
+            }
 
     def add(self, fault: Fault, time_seconds: float) -> None:
         """Write a letter, unless it was written before; it is durable after the next `flush`.

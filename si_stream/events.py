@@ -82,6 +82,27 @@ class BatchQuarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarmed:
+    """Errors have become more frequent, first at ``cut``, which ``sample`` brought to light; both
+    counted over the model's life. ``decision`` is `taken`, or why it was not."""
+
+    task: str
+    sample: int
+    cut: int
+    evidence: float
+    decision: str
+    behind: dict[int, Position]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The state of an earlier moment was restored: so many samples are learned again."""
+
+    samples: int
+    again: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The tallies of one track on the active task since it began, read every so many steps."""
 
@@ -170,6 +191,8 @@ Event = (
     | BatchLearned
     | BatchSkipped
     | BatchQuarantined
+    | Alarmed
+    | Rewound
     | Progress
     | Evaluated
     | LayerMeasured

@@ -7,12 +7,12 @@ because its batch was not full.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from si_stream import events
 from si_stream.batches import Admitted, TaskEnd
 from si_stream.boundaries.tasks import Task
-from si_stream.brokers.interface import Position
+from si_stream.brokers.interface import Position, Record
 from si_stream.dead_letters import Fault
 from si_stream.errors import MessageError
 from si_stream.merging import Cursor, Delivery
@@ -26,19 +26,27 @@ class Intake:
     state: its ledger and its holdout sets are kept up to date.
     emit: told of what is received and rejected.
     set_aside: given what is rejected.
+    heard: of each partition the first row to tell of, where earlier ones are read again.
     """
 
-    def __init__(self, state: State, emit: events.Emit, set_aside: Callable[[Fault], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        emit: events.Emit,
+        set_aside: Callable[[Fault], None],
+        heard: Mapping[int, Position],
+    ) -> None:
         self.state = state
         self.emit = emit
         self.set_aside = set_aside
+        self.heard = heard
 
     def take(self, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
         """What a delivery asks for, in order: a task's end, samples to train on, both or neither.
 
         Each is to be acted on before the next is asked for.
         """
-        counted = self.state.ledger.counted
+        counted, cut = self.state.ledger.counted, self.state.ledger.cut
         if isinstance(delivery.opened[0].message, Boundary | End):
             taken: TaskEnd | Admitted | None = self._task_end(delivery)
         else:
@@ -61,8 +69,28 @@ class Intake:
         for record, *_ in delivery.opened:
             behind = Position(record.offset + 1)
             counted[record.partition] = max(behind, counted.get(record.partition, behind))
-        if taken is not None:
+        if isinstance(taken, Admitted) and cut and cut[1].offset == taken.record.offset:
+            yield from self._cut_in_two(taken, cut, delivery)
+        elif taken is not None:
             yield taken
+
+    def _cut_in_two(
+        self, taken: Admitted, cut: tuple[int, Position], delivery: Delivery
+    ) -> Iterator[TaskEnd | Admitted]:
+        """The samples before a detected boundary, the boundary, and those behind it."""
+        partition, (_, row) = cut
+        rows = list(taken.rows)
+        if partition != taken.record.partition or row not in rows:
+            yield taken
+            return
+        at = rows.index(row)
+        if at:
+            yield taken.part(0, at)
+        here = delivery.behind.within(taken.record, row)
+        yield TaskEnd(before=here, behind=here, detected=True)
+        samples = delivery.opened[0].message
+        assert isinstance(samples, Samples)
+        yield taken.part(at, len(rows))._replace(task=self._open(samples))
 
     def _task_end(self, delivery: Delivery) -> TaskEnd | None:
         """What the boundaries that were delivered as one say; None where all acted before."""
@@ -108,7 +136,7 @@ class Intake:
                 self.state.holdouts.add(name, samples.inputs[held], samples.labels[held])
             for role, chosen in (("train", rows.train), ("holdout", rows.held)):
                 if chosen:
-                    self.emit(events.Received(role, len(chosen), record.timestamp_seconds))
+                    self._tell(record, events.Received(role, len(chosen), record.timestamp_seconds))
         if not rows.train:
             return None
         task = self._open(samples)
@@ -134,5 +162,9 @@ class Intake:
         rejected[reason] = rejected.get(reason, 0) + 1
         record = fault.opened.record
         place = (record.partition, record.offset, fault.row)
-        self.emit(events.Rejected(reason, str(fault.error), *place))
+        self._tell(record, events.Rejected(reason, str(fault.error), *place))
         self.set_aside(fault)
+
+    def _tell(self, record: Record, event: events.Event) -> None:
+        if Position(record.offset) >= self.heard.get(record.partition, Position()):
+            self.emit(event)

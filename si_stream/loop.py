@@ -19,6 +19,7 @@ from si_stream.errors import NotFinite
 from si_stream.intake import Intake
 from si_stream.merging import Merge
 from si_stream.opening import Opener
+from si_stream.rewinding import Rewinder
 from si_stream.state import State
 from si_stream.tracks import Track
 
@@ -63,14 +64,23 @@ class Host(ABC):
         """Let predictors have the weights."""
 
 
-def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -> bool:
+def learn_stream(
+    reader: Reader,
+    state: State,
+    host: Host,
+    rewinder: Rewinder | None = None,
+    *,
+    until_end: bool,
+) -> bool:
     """Learn a stream from the state's position on, until the host stops it.
 
     Returns whether it is to be called again, with a new reader: so at a boundary where the stream
-    has partitions that the state does not know. They take part from there on.
+    has partitions that the state does not know, which take part from there on; and where the state
+    was rewound.
 
     Args:
         reader: begins at the offsets of the state's position, and at 0 in other partitions.
+        rewinder: where boundaries are to be detected; the same one at each call.
         until_end: return at the stream's end message; otherwise wait for what comes after it.
     """
     ledger, tracks, emit, settings = state.ledger, state.tracks, host.emit, state.settings
@@ -79,7 +89,7 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
     opener = Opener(state.schema, state.holdouts, settings.stream.max_message_bytes)
     in_turn = settings.stream.merge == "in-turn"
     merge = Merge(reader, ledger.cursor, opener, ledger.tasks.has_seen, emit, in_turn=in_turn)
-    intake = Intake(state, emit, host.set_aside)
+    intake = Intake(state, emit, host.set_aside, rewinder.heard if rewinder else {})
     batches = Batches(state.schema, settings.model.batch_size)
 
     while not host.stopping():
@@ -102,11 +112,15 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                         learned = (batch.task.name, batch.size, seconds, ledger.steps)
                         emit(events.BatchLearned(*learned))
                         watch(state, batch.task, emit)
+                        if rewinder and rewinder.saw_change(state, batch, emit):  # detect
+                            return True
                     host.between_batches(state)
                     if host.stopping():
                         return False
 
                 if isinstance(taken, TaskEnd):
+                    if rewinder and rewinder.was_detected_before(state, taken, emit):
+                        return True
                     task = ledger.end_task(taken)
                     if task is not None:
                         for track in tracks:
@@ -114,6 +128,8 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
                             track.consolidate(task)  # consolidate
                         for track in tracks:
                             evaluate_all(track, state, task, emit)  # evaluate
+                    if rewinder:
+                        rewinder.at_boundary(state, taken)
                     if task is not None or taken.ends_stream:
                         host.checkpoint(state)  # checkpoint
                         host.publish(state)  # publish

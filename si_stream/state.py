@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 from torch import Tensor
 
 from si_stream.batches import Batch, TaskEnd
+from si_stream.boundaries.drift import DriftWatch
 from si_stream.boundaries.tasks import Task, Tasks
 from si_stream.brokers.interface import Position
 from si_stream.evaluation.holdout import Holdouts
@@ -42,6 +44,9 @@ class Identity(BaseModel):
             for key in sorted(here.keys() | there.keys())
             if here.get(key) != there.get(key) and key != "model.name"
         ]
+
+
+REMEMBERED_DETECTIONS = 1000
 
 
 class Quarantined(BaseModel):
@@ -78,6 +83,15 @@ class Ledger(BaseModel):
     dead_letters: int = 0
     """The offset behind the last dead letter of what has been counted."""
     tasks: Tasks = Tasks()
+    task_samples: int = 0
+    """Of the active task, passed by: trained on, skipped or in quarantine."""
+    cut: tuple[int, Position] | None = None
+    """Partition and place of a sample before which a detected boundary is, not yet reached."""
+    detections: list[int] = []
+    """How many samples had been learned at each of the latest detected boundaries."""
+    told_at: int | None = None
+    """How many samples will have been learned at a boundary that was told close behind a detected
+    one, which it replaces."""
     changes: list[dict[str, Any]] = []
     """Learning settings that were changed on purpose, each with the position it took effect at."""
 
@@ -90,6 +104,7 @@ class Ledger(BaseModel):
                 "rejected": dict(self.rejected),
                 "tasks": self.tasks.copied(),
                 "quarantined": [*self.quarantined],
+                "detections": [*self.detections],
                 "changes": [*self.changes],
             }
         )
@@ -108,8 +123,7 @@ class Ledger(BaseModel):
 
     def learned(self, batch: Batch, *, finite: bool = True) -> None:
         """A batch has been trained on, or skipped: the next sample is the one behind it."""
-        self.stand_at(batch.then)
-        self.ended = False
+        self._pass(batch)
         if finite:
             self.steps += 1
             self.samples += batch.size
@@ -129,10 +143,14 @@ class Ledger(BaseModel):
                     position=self.position,
                     behind=batch.then.positions,
                 )
-                self.stand_at(batch.then)
-                self.ended = False
+                self._pass(batch)
                 return True
         return False
+
+    def _pass(self, batch: Batch) -> None:
+        self.stand_at(batch.then)
+        self.task_samples += batch.size
+        self.ended = False
 
     def end_task(self, end: TaskEnd) -> Task | None:
         """A boundary or the end has been reached: the task that was active until then."""
@@ -141,6 +159,10 @@ class Ledger(BaseModel):
         self.tasks.end(end.event_ids, end.next_task)
         self.ended = end.ends_stream
         self.consolidations += task is not None
+        self.task_samples = 0
+        if end.detected:
+            self.detections = [*self.detections, self.samples][-REMEMBERED_DETECTIONS:]
+        self.cut = self.told_at = None
         return task
 
 
@@ -166,6 +188,7 @@ class State:
         self.schema = SampleSchema(model.input_shape, model.dtype, model.outputs)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
+        self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
         self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
@@ -177,11 +200,15 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Of every track's learner, by name; the live ones, not copies."""
-        return {
+        tensors = {
             f"{track.name}/{name}": tensor
             for track in self.tracks
             for name, tensor in track.learner.state().items()
         }
+        if self.drift is not None:
+            watched = self.drift.state().items()
+            tensors |= {f"drift/{name}": torch.tensor(value) for name, value in watched}
+        return tensors
 
     def measures(self) -> dict[str, Measures]:
         for track in self.tracks:
@@ -195,6 +222,7 @@ class State:
 
         Raises:
             ValueError: the tensors are of another network.
+            CheckpointError: they are of another detector.
         """
         self.ledger = ledger
         for track in self.tracks:
@@ -202,6 +230,11 @@ class State:
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             track.learner.load_state(own)
             track.resume(measures[track.name])
+        if self.drift is not None:
+            self.drift.reset()
+            if "drift/detector" in tensors:
+                names = ("detector", "errors", "seen")
+                self.drift.load({name: tensors[f"drift/{name}"].numpy() for name in names})
 
     def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
         settings = self.settings

@@ -53,6 +53,11 @@ class Telemetry:
         self.quarantined = counter(
             "quarantined_batches", "Batches passed over that the process had died of repeatedly."
         )
+        self.alarms = counter(
+            "detector_alarms",
+            "Times that errors became more frequent, and what followed.",
+            "decision",
+        )
         self.step = gauge("step", "Optimiser steps in the model's life.")
         self.step_seconds = Histogram(
             "si_stream_step_duration_seconds",
@@ -123,6 +128,7 @@ class Telemetry:
             events.BatchLearned: self._batch_learned,
             events.BatchSkipped: self._batch_skipped,
             events.BatchQuarantined: self._batch_quarantined,
+            events.Alarmed: self._alarmed,
             events.Received: self._received,
             events.Rejected: self._rejected,
             events.Awaiting: self._awaiting,
@@ -184,6 +190,9 @@ class Telemetry:
 
     def _batch_quarantined(self, event: events.BatchQuarantined) -> None:
         self.quarantined.inc()
+
+    def _alarmed(self, event: events.Alarmed) -> None:
+        self.alarms.labels(event.decision).inc()
 
     def _writing_failed(self, event: events.WritingFailed) -> None:
         self.failures.labels(event.what).inc()

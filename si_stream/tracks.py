@@ -26,6 +26,7 @@ class Track:
         self._task: str | None = None
         self._tested = Tested()
         self._unread: list[Learned] = []
+        self.latest: Learned | None = None
 
     def learn(self, batch: Batch) -> bool:
         """Test and train; False where the loss or a gradient was not finite, and nothing came
@@ -33,6 +34,7 @@ class Track:
         if batch.task.name != self._task:
             self._turn_to(batch.task.name)
         learned = self.learner.learn(batch.inputs, batch.labels, batch.task.head)
+        self.latest = learned
         if learned.finite:
             self._unread.append(learned)
         return learned.finite

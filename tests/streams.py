@@ -26,6 +26,7 @@ from si_stream.dead_letters import Fault
 from si_stream.loop import Host, learn_stream
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.rewinding import MemoryKeeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import State
 from simulators.options import ReplayOptions
@@ -246,6 +247,7 @@ def learn(
     *,
     state: State | None = None,
     host: Listener | None = None,
+    rewinder: Rewinder | None = None,
     until_end: bool = True,
     read: Callable[[Reader], Reader] = lambda reader: reader,
 ) -> tuple[State, Listener]:
@@ -253,11 +255,13 @@ def learn(
     state = state or State(given, broker.stream_id(STREAM))
     host = host or Listener()
     host.broker = broker
+    if state.drift is not None and rewinder is None:
+        rewinder = Rewinder(state, MemoryKeeper())
     again = True
     while again:
         offsets = {k: position.offset for k, position in state.ledger.position.items()}
         with read(broker.reader(STREAM, offsets)) as reader:
-            again = learn_stream(reader, state, host, until_end=until_end)
+            again = learn_stream(reader, state, host, rewinder, until_end=until_end)
     return state, host
 
 

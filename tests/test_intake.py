@@ -28,7 +28,7 @@ class Desk:
         self.host = Listener()
         limit = self.state.settings.stream.max_message_bytes
         self.opener = Opener(self.state.schema, self.state.holdouts, limit)
-        self.intake = Intake(self.state, self.host.emit, self.host.set_aside)
+        self.intake = Intake(self.state, self.host.emit, self.host.set_aside, {})
         self.offset = 0
 
     def hand(self, *messages: Message | Envelope) -> list[TaskEnd | Admitted]:

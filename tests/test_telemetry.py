@@ -39,6 +39,7 @@ KINDS = {
     "checkpoint_stall_seconds": "gauge",
     "checkpoints_refused": "counter",
     "consolidations": "counter",
+    "detector_alarms": "counter",
     "drift_norm": "gauge",
     "epoch": "gauge",
     "forgetting_ratio": "gauge",
@@ -108,6 +109,7 @@ def after_a_run() -> Scrape:
     told += [events.WritingFailed("checkpoint", "why"), events.SnapshotPublished(2, 55, 867)]
     place: dict[int, Position] = {0: Position(3)}
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
+    told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
     tell(telemetry, told)
     telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)

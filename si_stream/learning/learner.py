@@ -211,7 +211,9 @@ class Learner:
         Raises:
             ValueError: it is the state of another network.
         """
-        self.open_heads(len({name.split(".")[1] for name in state if name.startswith("heads.")}))
+        count = len({name.split(".")[1] for name in state if name.startswith("heads.")})
+        del self.heads[count:]
+        self.open_heads(count)
         own = self.state()
         copy_state(own, state)
         self.optimiser.steps = int(own["optimiser.steps"])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from si_stream.boundaries.options import BoundaryOptions
+from si_stream.boundaries.options import BoundaryOptions, DetectionOptions
 from si_stream.brokers.options import KafkaOptions, StreamOptions
 from si_stream.checkpoints.options import CheckpointOptions, SnapshotOptions
 from si_stream.errors import SettingsError
@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     consolidator: ConsolidatorOptions = ConsolidatorOptions()
     compute: ComputeOptions = ComputeOptions()
     boundaries: BoundaryOptions = BoundaryOptions()
+    detection: DetectionOptions = DetectionOptions()
     holdout: HoldoutOptions = HoldoutOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
     snapshots: SnapshotOptions = SnapshotOptions()

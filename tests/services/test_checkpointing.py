@@ -167,8 +167,7 @@ def test_letters_that_the_broker_did_not_confirm_hold_back_the_checkpoint_and_ar
             host.checkpoint(state)
             assert host.checkpointing.wait(LIMIT_SECONDS)
             assert CheckpointStore(tmp_path).newest() is None
-            [told] = host._written()
-            assert isinstance(told, events.WritingFailed)
+            assert any(isinstance(told, events.WritingFailed) for told in host._written())
         setattr(broker, how, False)
         host.finish(state)
     letters = [letter.row for _, letter in read_letters(broker, STREAM)]
@@ -271,7 +270,7 @@ def test_of_a_writing_under_way_no_third_copy_is_made(tmp_path: Path) -> None:
         assert not host.checkpointing.is_idle
         host._due["checkpoint"] = 0.0
         host.between_batches(state)  # due by the clock, and put off until the writer is free
-        assert len(host.checkpointing._spaces) == 2
+        assert not host.checkpointing._held
         gate.set()
         assert host.checkpointing.wait(LIMIT_SECONDS)
         host.between_batches(state)
