@@ -16,8 +16,9 @@ from threading import Event
 import torch
 from prometheus_client import CollectorRegistry
 
+from services.boundary_requests import BoundaryRequests
 from services.learner_host import LearnerHost
-from services.learner_pages import served_pages
+from services.learner_pages import Pages, served_pages
 from services.logs import log_to_stderr
 from si_stream.brokers import open_broker
 from si_stream.errors import StreamNotFound
@@ -69,7 +70,8 @@ def run(settings: Settings) -> None:
         state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
         at = (settings.learner.metrics_host, settings.learner.metrics_port)
-        with closing(host), served_pages(*at, registry, lambda: host.health(state)) as address:
+        pages = Pages(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
+        with closing(host), served_pages(*at, pages) as address:
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):

@@ -40,13 +40,14 @@ class Intake:
         self.emit = emit
         self.set_aside = set_aside
         self.heard = heard
+        self._admitted = state.ledger.task_samples
 
     def take(self, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
         """What a delivery asks for, in order: a task's end, samples to train on, both or neither.
 
         Each is to be acted on before the next is asked for.
         """
-        counted, cut = self.state.ledger.counted, self.state.ledger.cut
+        counted = self.state.ledger.counted
         if isinstance(delivery.opened[0].message, Boundary | End):
             taken: TaskEnd | Admitted | None = self._task_end(delivery)
         else:
@@ -61,6 +62,7 @@ class Intake:
                 assert rows is not None
                 if self._begins_another_task(message, rows):
                     here = delivery.behind.within(record, 0)
+                    self._admitted = 0
                     yield TaskEnd(before=here, behind=here)
                 taken = self._samples(opened, message, rows, fresh, delivery.behind)
             except MessageError as error:
@@ -69,28 +71,38 @@ class Intake:
         for record, *_ in delivery.opened:
             behind = Position(record.offset + 1)
             counted[record.partition] = max(behind, counted.get(record.partition, behind))
-        if isinstance(taken, Admitted) and cut and cut[1].offset == taken.record.offset:
-            yield from self._cut_in_two(taken, cut, delivery)
+        if isinstance(taken, Admitted):
+            yield from self._divided(taken, delivery)
         elif taken is not None:
+            self._admitted = 0
             yield taken
 
-    def _cut_in_two(
-        self, taken: Admitted, cut: tuple[int, Position], delivery: Delivery
-    ) -> Iterator[TaskEnd | Admitted]:
-        """The samples before a detected boundary, the boundary, and those behind it."""
-        partition, (_, row) = cut
-        rows = list(taken.rows)
-        if partition != taken.record.partition or row not in rows:
-            yield taken
-            return
-        at = rows.index(row)
-        if at:
-            yield taken.part(0, at)
-        here = delivery.behind.within(taken.record, row)
-        yield TaskEnd(before=here, behind=here, detected=True)
-        samples = delivery.opened[0].message
-        assert isinstance(samples, Samples)
-        yield taken.part(at, len(rows))._replace(task=self._open(samples))
+    def _divided(self, taken: Admitted, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
+        """The samples of a message, and among them the boundaries that no message tells of."""
+        while (end := self._end_within(taken)) is not None:
+            at, detected = end
+            if at:
+                yield taken.part(0, at)
+            here = delivery.behind.within(taken.record, taken.rows[at])
+            self._admitted = 0
+            yield TaskEnd(before=here, behind=here, detected=detected)
+            samples = delivery.opened[0].message
+            assert isinstance(samples, Samples)
+            taken = taken.part(at, len(taken.rows))._replace(task=self._open(samples))
+        self._admitted += len(taken.rows)
+        yield taken
+
+    def _end_within(self, taken: Admitted) -> tuple[int, bool] | None:
+        """Before which of the samples a task ends, and whether that was detected."""
+        cut, limit = self.state.ledger.cut, self.state.settings.boundaries.every_samples
+        record = taken.record
+        if cut is not None and (cut[0], cut[1].offset) == (record.partition, record.offset):
+            row = cut[1].row
+            if row in taken.rows:
+                return list(taken.rows).index(row), True
+        if limit is not None and self._admitted + len(taken.rows) > limit:
+            return limit - self._admitted, False
+        return None
 
     def _task_end(self, delivery: Delivery) -> TaskEnd | None:
         """What the boundaries that were delivered as one say; None where all acted before."""

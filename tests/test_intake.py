@@ -17,7 +17,15 @@ from si_stream.merging import Cursor, Delivery
 from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.opening import Opener
 from si_stream.state import State
-from tests.streams import Listener, enveloped, samples, settings
+from tests.streams import (
+    Listener,
+    enveloped,
+    learn,
+    learned_contents,
+    memory_broker,
+    samples,
+    settings,
+)
 
 
 class Desk:
@@ -389,3 +397,22 @@ def test_classes_are_those_that_a_tasks_first_samples_name() -> None:
     desk = Desk()
     desk.hand(samples(1, task="a", classes=("cat", "dog")), samples(1, 1, task="a"))
     assert desk.state.ledger.tasks.known[0].classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("limit", [1, 7, 8, 20, 59, 60, 61])
+@pytest.mark.parametrize("per_message", [60, 13, 1])
+def test_every_so_many_samples_a_task_ends_wherever_messages_do(
+    limit: int, per_message: int
+) -> None:
+    messages: list[Message | Envelope] = [
+        samples(min(per_message, 60 - first), first) for first in range(0, 60, per_message)
+    ]
+    given = settings(boundaries={"every_samples": limit})
+    state, heard = learn(memory_broker([*messages, End("end")]), given)
+    trained = [tested.samples for tested in state.measures()["main"].prequential.tasks.values()]
+    full, rest = divmod(60, limit)
+    assert trained == [limit] * full + [rest] * (rest > 0)
+    stopped, _ = learn(memory_broker([*messages, End("end")]), given, host=Listener(stop_after=3))
+    broker = memory_broker([*messages, End("end")])
+    assert learned_contents(learn(broker, given, state=stopped)[0]) == learned_contents(state)
+    assert heard.heard(events.Alarmed) == []

@@ -265,7 +265,7 @@ def test_settings_cannot_be_changed() -> None:
 
 SURFACE = {
     "": "preset data directory",
-    "stream": "broker name merge max_message_bytes",
+    "stream": "broker name merge retention out_of_range max_message_bytes",
     "kafka": "security_protocol sasl_mechanism username password password_file ca_file "
     "certificate_file key_file connect_timeout_seconds request_timeout_seconds "
     "delivery_timeout_seconds compression replication_factor min_insync_replicas "
@@ -275,11 +275,14 @@ SURFACE = {
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",
     "consolidator": "kind strength damping",
     "compute": "device threads kernel",
-    "boundaries": "mode max_tasks",
+    "boundaries": "mode every_samples max_tasks",
+    "detection": "kind window_samples min_task_samples told_within_samples max_boundaries "
+    "cap_samples",
     "holdout": "source capacity share evaluation_interval_steps",
-    "checkpoints": "interval_seconds keep",
+    "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",
-    "learner": "shadow exit_at_end metrics_host metrics_port accept_changes niceness",
+    "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "
+    "niceness",
     "predictor": "host port max_body_bytes max_inputs poll_interval_seconds threads",
 }
 

@@ -20,6 +20,12 @@ class BoundaryOptions(Options):
         "task is rejected, since a sender's slip must not consolidate; task-name: the first "
         "sample that names another task is the boundary",
     )
+    every_samples: int | None = Field(
+        None,
+        ge=1,
+        description="also ends each task after so many of its samples; for streams that drift all "
+        "the time, without places where they change",
+    )
     max_tasks: int = Field(
         100,
         ge=1,

@@ -7,9 +7,9 @@ looks at files and the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from si_stream.boundaries.options import BoundaryOptions, DetectionOptions
@@ -46,6 +46,15 @@ class LearnerOptions(Options):
     metrics_port: int = Field(
         9101, ge=0, le=65535, description="of the learner's /metrics; 0 takes any free port"
     )
+    token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="with which an operator may POST /boundaries at the metrics address; without "
+        "one nobody may",
+    )
+    token_file: Path | None = Field(
+        None, description="holds the token instead, as orchestrators mount secrets"
+    )
     accept_changes: bool = Field(
         False,
         description="go on from the checkpoint with another optimiser, strength or damping than "
@@ -57,6 +66,12 @@ class LearnerOptions(Options):
         le=19,
         description="added to the process's; above 0 where predictions share its cores",
     )
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file are both set; keep one")
+        return self
 
 
 class PredictorOptions(Options):
