@@ -8,6 +8,8 @@ from pydantic import Field
 
 from si_stream.learning.options import Options
 
+DetectorKind = Literal["adwin", "page-hinkley", "hddm", "kswin"]
+
 
 class BoundaryOptions(Options):
     """How the learner knows that a task has ended."""
@@ -25,3 +27,40 @@ class BoundaryOptions(Options):
         "holdout set and a row of the accuracy matrix for ever, so a sender's typing errors "
         "must not open tasks without end",
     )
+
+
+class DetectionOptions(Options):
+    """Boundaries that nobody announces: found in the errors of the predictions before training."""
+
+    kind: DetectorKind | Literal["off"] = Field(
+        "off",
+        description="what watches the errors. adwin needs no tuning; page-hinkley, hddm and kswin "
+        "(0.7 ms a sample) are for comparison; off: a change that nobody announces is learned as "
+        "the same task",
+    )
+    window_samples: int = Field(
+        2048,
+        ge=64,
+        description="a change is looked for among the last so many errors. With 20 % of wrong "
+        "labels the latest alarm came 800 samples after the change, and fewer than 1,000 errors "
+        "before it place it worse",
+    )
+    min_task_samples: int = Field(
+        512,
+        ge=1,
+        description="an alarm that would end a task shorter than this is recorded and not taken, "
+        "so that a drift that goes on for long does not end one task after another",
+    )
+    told_within_samples: int = Field(
+        512,
+        ge=0,
+        description="a boundary told so close to a detected one is the same, and the told place "
+        "holds; no more than min_task_samples is needed, as no shorter task is detected",
+    )
+    max_boundaries: int = Field(
+        20,
+        ge=1,
+        description="detected boundaries within cap_samples; alarms beyond are recorded and not "
+        "taken, since each boundary stiffens the weights for good",
+    )
+    cap_samples: int = Field(100_000, ge=1, description="samples that max_boundaries is counted in")

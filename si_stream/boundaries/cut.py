@@ -1,0 +1,58 @@
+"""The cut: where, among the last errors, it is most likely that they became more frequent.
+
+Each error before a cut is taken for a throw of one coin and each behind it for a throw of another,
+which comes up wrong more often. The cut is where the best two such coins explain the errors best.
+Invariant: the same errors have the same cut; of two equally likely ones it is the earlier.
+
+Reference: Hinkley & Hinkley, "Inference about the change-point in a sequence of binomial
+variables", Biometrika 57 (1970).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    index: int  # of the first error behind it, 1 to n; n where errors did not become more frequent
+    evidence: float  # nats: log likelihood of two rates over that of one; 0 without a cut
+
+
+def find_cut(wrong: npt.NDArray[np.bool_]) -> Cut:
+    """The most likely cut of the errors ``[n]`` since the last boundary, the newest last.
+
+    Example:
+        >>> find_cut(np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool))
+        Cut(index=8, evidence=2.37...)
+    """
+    n = len(wrong)
+    if n < 2:
+        return Cut(n, 0.0)
+    before = np.arange(1, n)
+    wrong_up_to = np.cumsum(wrong, dtype=np.intp)
+    wrong_before, total = wrong_up_to[:-1], wrong_up_to[-1]
+    behind, wrong_behind = n - before, total - wrong_before
+
+    counts = np.arange(1.0, n + 1)
+    x_log_x = np.concatenate(([0.0], counts * np.log(counts)))
+
+    def likelihood(errors: Counts, samples: Counts) -> npt.NDArray[np.float64]:
+        """log of pᵉ(1−p)ⁿ⁻ᵉ at its greatest, where p = e/n."""
+        found: npt.NDArray[np.float64] = (
+            x_log_x[errors] + x_log_x[samples - errors] - x_log_x[samples]
+        )
+        return found
+
+    one_rate = x_log_x[total] + x_log_x[n - total] - x_log_x[n]
+    evidence = likelihood(wrong_before, before) + likelihood(wrong_behind, behind) - one_rate
+    worse = wrong_behind * before > wrong_before * behind
+    if not worse.any():
+        return Cut(n, 0.0)
+    best = int(np.argmax(np.where(worse, evidence, -np.inf)))
+    return Cut(best + 1, float(evidence[best]))
