@@ -45,6 +45,12 @@ class DetectionOptions(Options):
         "labels the latest alarm came 800 samples after the change, and fewer than 1,000 errors "
         "before it place it worse",
     )
+    min_evidence_nats: float = Field(
+        6.5,
+        ge=0,
+        description="an alarm whose cut is less likely is recorded and not taken. Half of the few "
+        "false alarms lie below it, and none of the true ones measured",
+    )
     min_task_samples: int = Field(
         512,
         ge=1,

@@ -78,4 +78,7 @@ def test_where_nothing_differs_there_is_no_cut(wrong: Errors) -> None:
 
 
 def test_of_two_equally_likely_cuts_the_earlier_is_taken() -> None:
-    assert find_cut(errors(0, 1, 0, 1)).index == 1  # as likely as 3, by symmetry
+    for length in range(1, 60):
+        # As likely before the first error as behind the last right one, by symmetry.
+        wrong = errors(*[0] * length, 1, 0, *[1] * length)
+        assert find_cut(wrong).index == length
