@@ -136,6 +136,8 @@ class Rewinder:
         ledger, options = state.ledger, self.options
         if alarm.cut > alarm.sample:
             return "no-cut"
+        if alarm.evidence < options.min_evidence_nats:
+            return "weak-evidence"
         if alarm.cut < options.min_task_samples:
             return "short-task"
         if ledger.told_at is not None and ledger.told_at - cut <= options.told_within_samples:

@@ -276,7 +276,7 @@ SURFACE = {
     "consolidator": "kind strength damping",
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
-    "detection": "kind window_samples min_task_samples told_within_samples max_boundaries "
+    "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples max_boundaries "
     "cap_samples",
     "holdout": "source capacity share evaluation_interval_steps",
     "checkpoints": "interval_seconds keep keep_at_boundaries",

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from si_stream.boundaries.detectors import Detector
 
-# river's own 0.002 cries wolf once in some 14 million samples of a stream that does not change
-# (floors of 0.1 to 50 % errors), this once in 50 million, and alarms 3 samples later.
-SIGNIFICANCE = 0.0005
+# As in river. Where nothing changes (floors of 5 to 20 % errors) it cries wolf once in some
+# 8 million samples, and with a tenth of the labels wrong it finds 38 of 40 changes of split MNIST.
+# 0.0005: once in 50 million, and 37.
+SIGNIFICANCE = 0.002
 
 
 class Adwin(Detector):
@@ -43,6 +44,7 @@ class Adwin(Detector):
             rate_before = (total + sum(values[start:end])) / (width + end - start)
             start, width, total = end, window.get_width(), window.get_total()
             if total / width > rate_before:
+                self.reset()
                 return end - 1
         return None
 

@@ -10,15 +10,16 @@ variables", Biometrika 57 (1970).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.intp]
 
 
-class Cut(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Cut:
     index: int  # of the first error behind it, 1 to n; n where errors did not become more frequent
     evidence: float  # nats: log likelihood of two rates over that of one; 0 without a cut
 
@@ -28,23 +29,25 @@ def find_cut(wrong: npt.NDArray[np.bool_]) -> Cut:
 
     Example:
         >>> find_cut(np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool))
-        Cut(index=8, evidence=1.94...)
+        Cut(index=8, evidence=2.37...)
     """
     n = len(wrong)
     if n < 2:
         return Cut(n, 0.0)
     before = np.arange(1, n)
-    wrong_before = np.cumsum(wrong)
-    total = wrong_before[-1]
-    wrong_before = wrong_before[:-1]
+    wrong_up_to = np.cumsum(wrong, dtype=np.intp)
+    wrong_before, total = wrong_up_to[:-1], wrong_up_to[-1]
     behind, wrong_behind = n - before, total - wrong_before
 
     counts = np.arange(1.0, n + 1)
     x_log_x = np.concatenate(([0.0], counts * np.log(counts)))
 
-    def likelihood(errors: npt.NDArray[np.int_], samples: npt.NDArray[np.int_]) -> Floats:
+    def likelihood(errors: Counts, samples: Counts) -> npt.NDArray[np.float64]:
         """log of pᵉ(1−p)ⁿ⁻ᵉ at its greatest, where p = e/n."""
-        return x_log_x[errors] + x_log_x[samples - errors] - x_log_x[samples]
+        found: npt.NDArray[np.float64] = (
+            x_log_x[errors] + x_log_x[samples - errors] - x_log_x[samples]
+        )
+        return found
 
     one_rate = x_log_x[total] + x_log_x[n - total] - x_log_x[n]
     evidence = likelihood(wrong_before, before) + likelihood(wrong_behind, behind) - one_rate

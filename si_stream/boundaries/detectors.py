@@ -42,7 +42,7 @@ class Detector(ABC):
     def alarmed(self, wrong: npt.NDArray[np.bool_]) -> int | None:
         """The index of the error, of these ``[n]``, at which it alarms; those behind are not fed.
 
-        It may be fed on without a reset, and then alarms when errors are more frequent still.
+        An alarm resets it: fed on, it alarms when errors have become more frequent still.
         """
 
     def state(self) -> bytes:
@@ -89,11 +89,15 @@ def build_detector(kind: DetectorKind) -> Detector:
             from si_stream.boundaries.adwin import Adwin
 
             return Adwin()
-        case _:
-            from si_stream.boundaries import river_detectors
+        case "page-hinkley":
+            from si_stream.boundaries.river_detectors import PageHinkley
 
-            return {
-                "page-hinkley": river_detectors.PageHinkley,
-                "hddm": river_detectors.Hddm,
-                "kswin": river_detectors.Kswin,
-            }[kind]()
+            return PageHinkley()
+        case "hddm":
+            from si_stream.boundaries.river_detectors import Hddm
+
+            return Hddm()
+        case "kswin":
+            from si_stream.boundaries.river_detectors import Kswin
+
+            return Kswin()

@@ -20,18 +20,18 @@ class BoundaryOptions(Options):
         "task is rejected, since a sender's slip must not consolidate; task-name: the first "
         "sample that names another task is the boundary",
     )
-    every_samples: int | None = Field(
-        None,
-        ge=1,
-        description="also ends each task after so many of its samples; for streams that drift all "
-        "the time, without places where they change",
-    )
     max_tasks: int = Field(
         100,
         ge=1,
         description="samples of a task beyond these are rejected: each task costs a head, a "
         "holdout set and a row of the accuracy matrix for ever, so a sender's typing errors "
         "must not open tasks without end",
+    )
+    every_samples: int | None = Field(
+        None,
+        ge=1,
+        description="also ends each task after so many of its samples; for streams that drift all "
+        "the time, without places where they change",
     )
 
 
@@ -51,11 +51,17 @@ class DetectionOptions(Options):
         "labels the latest alarm came 800 samples after the change, and fewer than 1,000 errors "
         "before it place it worse",
     )
+    min_evidence_nats: float = Field(
+        6.5,
+        ge=0,
+        description="an alarm whose cut is less likely is recorded and not taken. Half of the few "
+        "false alarms lie below it, and none of the true ones measured",
+    )
     min_task_samples: int = Field(
         512,
         ge=1,
-        description="an alarm that would end a task shorter than this is recorded and not taken, so "
-        "that a drift that goes on for long does not end one task after another",
+        description="an alarm that would end a task shorter than this is recorded and not taken, "
+        "so that a drift that goes on for long does not end one task after another",
     )
     told_within_samples: int = Field(
         512,

@@ -32,8 +32,8 @@ class RiverDetector(Detector):
 class PageHinkley(RiverDetector):
     """Errors beyond their mean add up, less 5 points of rate each; 25 above the lowest sum alarm.
 
-    1 µs a sample. The sum does not fade (``alpha``): where it does it forgets the allowance too, and
-    any noise adds up in the end.
+    1 µs a sample. The sum does not fade (``alpha``): if it did it would forget the allowance too,
+    and any noise would add up in the end.
 
     Reference: Page, "Continuous inspection schemes", Biometrika 41 (1954).
     """
@@ -82,7 +82,7 @@ class Hddm(RiverDetector):
 
 
 class Kswin(RiverDetector):
-    """The last 30 errors against 30 drawn from the 70 before, by the Kolmogorov-Smirnov test.
+    """The last 60 errors against 60 drawn from the 140 before, by the Kolmogorov-Smirnov test.
 
     0.7 ms a sample. A change for the better empties its window as an alarm does.
 
@@ -91,7 +91,7 @@ class Kswin(RiverDetector):
     """
 
     name = "kswin"
-    _window, _newest = 100, 30
+    _window, _newest = 200, 60
 
     def reset(self) -> None:
         from river.drift import KSWIN
