@@ -29,7 +29,7 @@ class Permutation:
     pixels: npt.NDArray[np.intp]
 
     def __call__(self, images: Images) -> Images:
-        flat = images.reshape(len(images), -1)
+        flat = images.reshape(len(images), self.pixels.size)
         return np.take(flat, self.pixels, axis=1).reshape(images.shape)
 
 

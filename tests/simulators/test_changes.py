@@ -21,7 +21,8 @@ EVERY: list[Change] = [
 def test_a_change_keeps_shape_and_dtype_and_treats_each_image_by_itself(change: Change) -> None:
     before = IMAGES.copy()
     together = change(IMAGES)
-    assert (together.shape, together.dtype) == (IMAGES.shape, np.uint8)
+    assert together.shape == IMAGES.shape
+    assert together.dtype == np.uint8
     assert np.array_equal(together, np.concatenate([change(image[None]) for image in IMAGES]))
     assert np.array_equal(IMAGES, before)
     assert not np.array_equal(together, before)
@@ -35,9 +36,7 @@ def test_a_rotation_by_right_angles_is_exact(images: np.ndarray, quarters: int) 
     assert np.array_equal(turned, np.rot90(images, quarters, axes=(-2, -1)))
 
 
-def test_a_rotation_turns_counter_clockwise_between_pixels_and_blackens_what_comes_from_outside() -> (
-    None
-):
+def test_a_rotation_turns_counter_clockwise_and_what_comes_from_outside_is_black() -> None:
     image = np.zeros((1, 5, 5), np.float32)
     image[0, 2, 4] = 1  # to the right of the centre
     turned = Rotation(45)(image)[0]
@@ -52,7 +51,7 @@ def test_a_rotation_there_and_back_is_nearly_the_same() -> None:
     smooth = np.zeros((1, 28, 28), np.float32)
     smooth[0, 8:20, 8:20] = np.outer(np.hanning(12), np.hanning(12))
     back = Rotation(-30)(Rotation(30)(smooth))
-    assert np.abs(back - smooth).max() < 0.05
+    assert np.abs(back - smooth).max() < 0.1
 
 
 def test_inputs_that_are_no_images_are_not_rotated() -> None:

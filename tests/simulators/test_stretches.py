@@ -84,6 +84,16 @@ def test_true_boundaries_are_where_an_announced_stream_has_them(
     assert len(places) == 2
 
 
+def test_images_change_gradually_too_one_sample_a_message_or_many(tiny_dataset: Dataset) -> None:
+    scenario = permuted("tiny", tiny_dataset, 2, seed=0)
+    one_by_one, together = (
+        trained(list(messages(scenario, ReplayOptions(drift_samples=200, samples_per_message=n))))
+        for n in (1, 1000)
+    )
+    for single, many in zip(one_by_one, together, strict=True):
+        assert np.array_equal(single, many)
+
+
 @pytest.mark.parametrize("jitter", [0, 31])
 def test_a_true_boundary_is_the_index_of_the_next_tasks_first_sample(
     scenario: Scenario, jitter: int
