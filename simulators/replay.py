@@ -207,9 +207,13 @@ def _samples(
 ) -> Samples:
     """One message; ``told`` is the number of the task that it names, if it names one."""
     task = None if told is None else scenario.tasks[told]
+    inputs, labels = parts[0]
+    if len(parts) > 1:
+        inputs = np.concatenate([inputs for inputs, _ in parts])
+        labels = np.concatenate([labels for _, labels in parts])
     return Samples(
-        np.concatenate([inputs for inputs, _ in parts]),
-        np.concatenate([labels for _, labels in parts]),
+        inputs,
+        labels,
         task=task.name if task else None,
         role=role,
         classes=task.classes if task else None,

@@ -131,13 +131,13 @@ class _Task:
         number: int, task: Task, options: ReplayOptions
     ) -> Iterator[tuple[npt.NDArray[np.intp], Labels]]:
         """Noise is drawn anew in each epoch: what is learned by heart is still wrong."""
-        own = np.unique(task.train.labels)
         for epoch in range(options.epochs_per_task):
             order = random_generator(options.seed, Purpose.ORDER, number, epoch).permutation(
                 len(task.train)
             )
             labels = task.train.labels[order]
             if options.label_noise:
+                own = np.unique(task.train.labels)
                 generator = random_generator(options.seed, Purpose.LABELS, number, epoch)
                 labels = noisy(labels, own, options.label_noise, generator)
             yield order, labels
