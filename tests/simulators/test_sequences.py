@@ -5,7 +5,7 @@ import pytest
 
 from si_stream.errors import SettingsError
 from simulators.datasets import Dataset
-from simulators.scenarios import Scenario, split
+from simulators.scenarios import Scenario, permuted, split
 from simulators.sequences import sequenced
 
 
@@ -77,6 +77,11 @@ def test_the_seed_draws_the_samples(scenario: Scenario) -> None:
     )
     assert first == again
     assert all(one != another for one, another in zip(first, other, strict=True))
+
+
+def test_tasks_of_the_same_images_are_drawn_apart_from_each_other(tiny_dataset: Dataset) -> None:
+    first, second = rows(sequenced(permuted("tiny", tiny_dataset, 2, 0), samples_per_task=50))
+    assert first != second
 
 
 @pytest.mark.parametrize(
