@@ -8,7 +8,27 @@ from pydantic import Field
 
 from si_stream.learning.options import Options
 
-ScenarioName = Literal["split-mnist", "permuted-mnist", "split-cifar", "split-digits"]
+ScenarioName = Literal[
+    "split-mnist",
+    "split-cifar",
+    "split-digits",
+    "permuted-mnist",
+    "permuted-digits",
+    "rotated-mnist",
+    "rotated-cifar10",
+    "rotated-digits",
+    "inverted-mnist",
+    "inverted-cifar10",
+    "inverted-digits",
+    "contrast-mnist",
+    "contrast-cifar10",
+    "contrast-digits",
+    "stationary-mnist",
+    "stationary-cifar10",
+    "stationary-digits",
+]
+LabelSpace = Literal["local", "global"]
+Again = Literal["same", "other"]
 Boundaries = Literal["announced", "silent"]
 Codec = Literal["arrow", "json"]
 
@@ -46,17 +66,42 @@ class ReplayOptions(Options):
     seed: int = Field(
         default=0,
         ge=0,
-        description="Decides the order of the samples and the permutations of the pixels.",
+        description="Decides the order of the samples, and all else that is drawn.",
     )
     boundaries: Boundaries = Field(
         default="announced",
         description="announced: each task's samples name it and a boundary message follows them, "
-        "also the last's. silent: nothing on the stream tells one task from the next.",
+        "also the last's. silent: nothing on the stream tells one task from the next, and a "
+        "message may hold the end of one and the beginning of the next.",
+    )
+    boundary_jitter_samples: int = Field(
+        default=0,
+        ge=0,
+        description="Each task but the last ends up to so many training samples early, drawn by "
+        "the seed: one less than the batch size and its end falls anywhere in a batch.",
+    )
+    drift_samples: int = Field(
+        default=0,
+        ge=0,
+        description="Training samples over which the next task's share rises from 0 to 1; 0 is a "
+        "sudden change. The boundary is where the rise begins, and from there on an announced "
+        "stream names the next task.",
+    )
+    label_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the training samples whose label is another of the task's, drawn "
+        "anew in each epoch: an error floor that no learner gets below. Holdout samples keep "
+        "their labels.",
     )
     holdout: bool = Field(
         default=True,
-        description="Send the task's test samples, never to be trained on, before its training "
-        "samples, so that a learner can say what it has forgotten.",
+        description="Send the task's test samples, never to be trained on, before the first of its "
+        "training samples, so that a learner can say what it has forgotten. Once, however often "
+        "the task comes. On a silent stream they name no task, and a learner takes them for the "
+        "active one's.",
     )
     holdout_samples_per_task: int | None = Field(
         default=None,

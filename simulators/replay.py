@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from si_stream.brokers.interface import Envelope
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Boundary, End, Message, Role, Samples
+from simulators.datasets import Images, Labels
 from simulators.options import ReplayOptions
-from simulators.scenarios import Purpose, SampleSet, Scenario, Task, random_generator
+from simulators.scenarios import Purpose, Scenario, random_generator
+from simulators.stretches import Shown, Stretch, stretches
 
 Sink = Callable[[int, Sequence[Envelope]], object]
 
@@ -45,18 +46,21 @@ def messages(scenario: Scenario, options: ReplayOptions) -> Iterator[Message]:
     """The stream: for each task its holdout samples, its training samples, epoch after epoch in
     another order each, and its boundary; then the end.
 
-    A silent stream has no boundaries, and its samples name neither task nor classes.
+    A silent stream has no boundaries, and its samples name neither task nor classes. It holds the
+    same samples, those to train on in the same order (see `simulators.stretches`).
+
+    Raises:
+        SettingsError: the scenario's samples do not suffice for the options.
     """
     index = 0
-    for number, task in enumerate(scenario.tasks):
-        for samples in _task_samples(number, task, options):
-            yield samples
-            index += 1
-        if options.boundaries == "announced":
-            following = scenario.tasks[number + 1 : number + 2]
+    for part in _parts(scenario, options):
+        if isinstance(part, Stretch):
+            following = scenario.tasks[part.number + 1 : part.number + 2]
             next_task = following[0].name if following else None
             yield Boundary(event_id(scenario, options, index), next_task)
-            index += 1
+        else:
+            yield part
+        index += 1
     if options.end:
         yield End(event_id(scenario, options, index))
 
@@ -88,10 +92,14 @@ def event_id(scenario: Scenario, options: ReplayOptions, index: int) -> str:
 
 
 def sample_count(scenario: Scenario, options: ReplayOptions) -> int:
-    """Samples in the whole replay: every task's holdout, and its training samples each epoch."""
+    """Samples in the whole replay: every task's holdout, and its training samples each epoch.
+
+    Raises:
+        SettingsError: the scenario's samples do not suffice for the options.
+    """
     return sum(
-        _holdout_count(task, options) + options.epochs_per_task * len(task.train)
-        for task in scenario.tasks
+        _holdout_count(scenario, stretch.number, options) + stretch.count
+        for stretch in stretches(scenario, options)
     )
 
 
@@ -159,38 +167,63 @@ def replay(
     return Progress(samples, total, index, task, finished)
 
 
-def _task_samples(number: int, task: Task, options: ReplayOptions) -> Iterator[Samples]:
-    holdout = random_generator(options.seed, Purpose.HOLDOUT, number).permutation(len(task.test))
-    yield from _in_messages(
-        task, task.test, "holdout", holdout[: _holdout_count(task, options)], options
-    )
-    for epoch in range(options.epochs_per_task):
-        generator = random_generator(options.seed, Purpose.ORDER, number, epoch)
-        order = generator.permutation(len(task.train))
-        yield from _in_messages(task, task.train, "train", order, options)
-
-
-def _in_messages(
-    task: Task,
-    source: SampleSet,
-    role: Role,
-    order: npt.NDArray[np.intp],
-    options: ReplayOptions,
-) -> Iterator[Samples]:
+def _parts(scenario: Scenario, options: ReplayOptions) -> Iterator[Samples | Stretch]:
+    """Messages of samples, and each stretch where its end is announced."""
+    size = options.samples_per_message
     announced = options.boundaries == "announced"
-    for first in range(0, len(order), options.samples_per_message):
-        inputs, labels = source.take(order[first : first + options.samples_per_message])
-        yield Samples(
-            inputs,
-            labels,
-            task=task.name if announced else None,
-            role=role,
-            classes=task.classes if announced else None,
-        )
+    shown = Shown(scenario, options)
+    waiting: list[tuple[Images, Labels]] = []
+    room = size
+    for stretch in stretches(scenario, options):
+        yield from _holdout(scenario, stretch.number, options)
+        told = stretch.number if announced else None
+        first = 0
+        while first < stretch.count:
+            count = min(room, stretch.count - first)
+            waiting.append(shown.take(stretch, first, count))
+            first += count
+            room -= count
+            if room == 0 or (announced and first == stretch.count):
+                yield _samples(scenario, told, "train", waiting)
+                waiting, room = [], size
+        if announced:
+            yield stretch
+    if waiting:
+        yield _samples(scenario, None, "train", waiting)
 
 
-def _holdout_count(task: Task, options: ReplayOptions) -> int:
-    if not options.holdout:
+def _holdout(scenario: Scenario, number: int, options: ReplayOptions) -> Iterator[Samples]:
+    test = scenario.tasks[number].test
+    order = random_generator(options.seed, Purpose.HOLDOUT, number).permutation(len(test))
+    told = number if options.boundaries == "announced" else None
+    count = _holdout_count(scenario, number, options)
+    for first in range(0, count, options.samples_per_message):
+        taken = test.take(order[first : min(first + options.samples_per_message, count)])
+        yield _samples(scenario, told, "holdout", [taken])
+
+
+def _samples(
+    scenario: Scenario, told: int | None, role: Role, parts: Sequence[tuple[Images, Labels]]
+) -> Samples:
+    """One message; ``told`` is the number of the task that it names, if it names one."""
+    task = None if told is None else scenario.tasks[told]
+    inputs, labels = parts[0]
+    if len(parts) > 1:
+        inputs = np.concatenate([inputs for inputs, _ in parts])
+        labels = np.concatenate([labels for _, labels in parts])
+    return Samples(
+        inputs,
+        labels,
+        task=task.name if task else None,
+        role=role,
+        classes=task.classes if task else None,
+    )
+
+
+def _holdout_count(scenario: Scenario, number: int, options: ReplayOptions) -> int:
+    """None where the task comes again: a learner holds its test samples already."""
+    task = scenario.tasks[number]
+    if not options.holdout or task.name in {one.name for one in scenario.tasks[:number]}:
         return 0
     return min(len(task.test), options.holdout_samples_per_task or len(task.test))
 

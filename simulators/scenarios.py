@@ -1,15 +1,16 @@
 """Scenarios: data sets told as tasks, one after the other.
 
 Every scenario is decided by its name, the seed and the data set alone. Labels are local to
-a task (0, 1, … in the order in which the task names its classes), and images are copied only
-as they are taken, so a scenario holds each data set once however many tasks share it.
+a task (0, 1, … in the order in which the task names its classes; `labels` makes them global), and
+images are copied and changed only as they are taken, so a scenario holds each data set once
+however many tasks share it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from si_stream.errors import DataError, SettingsError
 from si_stream.messages.fields import MAX_NAME_CHARACTERS
 from si_stream.messages.kinds import Dtype, SampleSchema
+from simulators.changes import Change, Contrast, Inversion, Permutation, Rotation
 from simulators.datasets import Dataset, Images, Labels, data_directory
 from simulators.options import ScenarioName
 
@@ -29,6 +31,10 @@ class Purpose(IntEnum):
     PIXELS = 0
     ORDER = 1
     HOLDOUT = 2
+    LABELS = 3
+    ENDS = 4
+    DRIFT = 5
+    VISITS = 6
 
 
 def random_generator(seed: int, purpose: Purpose, task: int, epoch: int = 0) -> np.random.Generator:
@@ -43,14 +49,14 @@ class SampleSet:
     Args:
         images: ``[N, *shape]``, shared with other tasks.
         rows: ``[n]``, which images belong to the task.
-        labels: ``[n]`` int64, local to the task.
-        pixels: ``[prod(shape)]``, where each pixel is taken from, or None for images as they are.
+        labels: ``[n]`` int64, below the number of the task's classes.
+        change: how the task sees its images, or None for as they are.
     """
 
     images: Images
     rows: npt.NDArray[np.intp]
     labels: Labels
-    pixels: npt.NDArray[np.intp] | None = None
+    change: Change | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,10 +64,7 @@ class SampleSet:
     def take(self, which: npt.NDArray[np.intp]) -> tuple[Images, Labels]:
         """Copies of the samples ``which`` (numbers below ``len(self)``), in that order."""
         inputs = self.images[self.rows[which]]
-        if self.pixels is not None:
-            flat = inputs.reshape(len(inputs), -1)
-            inputs = np.take(flat, self.pixels, axis=1).reshape(inputs.shape)
-        return inputs, self.labels[which]
+        return inputs if self.change is None else self.change(inputs), self.labels[which]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +94,18 @@ class Scenario:
 
 
 _DIGIT_PAIRS = [("0", "1"), ("2", "3"), ("4", "5"), ("6", "7"), ("8", "9")]
+_CHANGES: dict[str, list[tuple[str, Change | None]]] = {
+    "rotated": [
+        ("rotation-0", None),
+        *((f"rotation-{degrees}", Rotation(degrees)) for degrees in (45, 90, 135, 180)),
+    ],
+    "inverted": [("plain", None), ("inverted", Inversion())],
+    "contrast": [
+        ("contrast-100", None),
+        *((f"contrast-{percent}", Contrast(percent / 100)) for percent in (40, 20, 10)),
+    ],
+    "stationary": [("stationary", None)],
+}
 
 
 def load_scenario(
@@ -104,15 +119,23 @@ def load_scenario(
 
     ==================  =====================================================================
     ``split-mnist``     5 tasks of 2 digits: ``digits-0-1`` … ``digits-8-9``
-    ``permuted-mnist``  10 tasks (or ``task_count``) of 10 digits, the pixels of all images of a
-                        task in one random order: ``permutation-0`` (as they are) …
     ``split-cifar``     ``cifar-10``, then classes of CIFAR-100: ``cifar-100-0-9`` …
                         ``cifar-100-40-49``
-    ``split-digits``    split-mnist's tasks from scikit-learn's bundled digits
+    ``permuted-mnist``  10 tasks (or ``task_count``) of 10 digits, the pixels of all images of a
+                        task in one random order: ``permutation-0`` (as they are) …
+    ``rotated-mnist``   5 tasks of 10 digits, each turned by 45 degrees more: ``rotation-0`` …
+                        ``rotation-180``
+    ``inverted-mnist``  2 tasks of 10 digits: ``plain``, and dark for light: ``inverted``
+    ``contrast-mnist``  4 tasks of 10 digits with less and less contrast: ``contrast-100`` (as they
+                        are), ``contrast-40``, ``contrast-20``, ``contrast-10`` per cent
+    ``stationary-…``    1 task of all classes
     ==================  =====================================================================
 
+    ``…-digits`` are scikit-learn's bundled digits, in the same tasks. Rotated, inverted, contrast
+    and stationary are also there as ``…-cifar10``.
+
     Args:
-        seed: decides the permutations of permuted-mnist.
+        seed: decides the permutations.
         task_count: only the first so many tasks.
         directory: where data sets lie and are downloaded to; `data_directory()` by default.
 
@@ -123,23 +146,17 @@ def load_scenario(
     if task_count is not None and task_count < 1:
         raise SettingsError(f"{task_count} tasks were asked for: ask for one or more")
     directory = directory or data_directory()
-    match name:
-        case "split-mnist":
-            from simulators.mnist import load_mnist
-
-            groups = _DIGIT_PAIRS[: _at_most(5, task_count, name)]
-            return split(name, load_mnist(directory), groups, "digits")
-        case "permuted-mnist":
-            from simulators.mnist import load_mnist
-
-            return permuted(name, load_mnist(directory), task_count or 10, seed)
-        case "split-cifar":
-            return _split_cifar(_at_most(6, task_count, name), directory)
-        case "split-digits":
-            from simulators.digits import load_digits
-
-            groups = _DIGIT_PAIRS[: _at_most(5, task_count, name)]
-            return split(name, load_digits(), groups, "digits")
+    if name == "split-cifar":
+        return _split_cifar(_at_most(6, task_count, name), directory)
+    kind, source = name.split("-")
+    if kind == "permuted":
+        return permuted(name, _load(source, directory), task_count or 10, seed)
+    if kind == "split":
+        groups = _DIGIT_PAIRS[: _at_most(5, task_count, name)]
+        return split(name, _load(source, directory), groups, "digits")
+    changes = _CHANGES[kind]
+    chosen = changes[: _at_most(len(changes), task_count, name)]
+    return changed(name, _load(source, directory), chosen)
 
 
 def split(name: str, dataset: Dataset, groups: Sequence[Sequence[str]], prefix: str) -> Scenario:
@@ -171,18 +188,33 @@ def split(name: str, dataset: Dataset, groups: Sequence[Sequence[str]], prefix: 
 def permuted(name: str, dataset: Dataset, task_count: int, seed: int) -> Scenario:
     """A scenario of all classes in every task, under another order of the pixels in each but
     the first."""
-    classes = range(len(dataset.class_names))
     pixel_count = dataset.train_images[0].size
-    plain = _class_task("permutation-0", dataset, classes)
-    tasks = [plain]
+    changes: list[tuple[str, Change | None]] = [("permutation-0", None)]
     for number in range(1, task_count):
         pixels = random_generator(seed, Purpose.PIXELS, number).permutation(pixel_count)
-        train, test = (
-            SampleSet(part.images, part.rows, part.labels, pixels)
-            for part in (plain.train, plain.test)
-        )
-        tasks.append(Task(f"permutation-{number}", plain.classes, train, test))
-    return Scenario(name, tuple(tasks))
+        changes.append((f"permutation-{number}", Permutation(pixels)))
+    return changed(name, dataset, changes)
+
+
+def changed(name: str, dataset: Dataset, changes: Sequence[tuple[str, Change | None]]) -> Scenario:
+    """A scenario of all classes in every task, whose images are changed in each task in its way.
+
+    Args:
+        changes: the name of each task, and the change, or None for images as they are.
+    """
+    plain = _class_task(name, dataset, range(len(dataset.class_names)))
+    return Scenario(
+        name,
+        tuple(
+            Task(
+                task,
+                plain.classes,
+                replace(plain.train, change=change),
+                replace(plain.test, change=change),
+            )
+            for task, change in changes
+        ),
+    )
 
 
 def load_own_scenario(path: Path, groups: str, *, task_count: int | None = None) -> Scenario:
@@ -206,6 +238,22 @@ def load_own_scenario(path: Path, groups: str, *, task_count: int | None = None)
     count = _at_most(len(parsed), task_count, "--tasks")
     name = re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)[:64]  # it begins every event id
     return split(name, load_npz(path), parsed[:count], "labels")
+
+
+def _load(source: str, directory: Path) -> Dataset:
+    match source:
+        case "mnist":
+            from simulators.mnist import load_mnist
+
+            return load_mnist(directory)
+        case "cifar10":
+            from simulators.cifar import load_cifar10
+
+            return load_cifar10(directory)
+        case _:
+            from simulators.digits import load_digits
+
+            return load_digits()
 
 
 def _name(prefix: str, group: Sequence[str]) -> str:

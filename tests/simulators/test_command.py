@@ -23,9 +23,12 @@ from si_stream.brokers.interface import Broker, Envelope, Record
 from si_stream.errors import BrokerError, DataError, SettingsError
 from si_stream.messages.kinds import Samples
 from simulators.command import simulate
+from simulators.labels import globally_labelled
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes, messages, sample_count
 from simulators.scenarios import load_own_scenario, load_scenario
+from simulators.sequences import sequenced
+from simulators.stretches import true_boundaries
 
 PROGRAM = "import typer; from simulators.command import simulate; typer.run(simulate)"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(simulators.__file__).parents[1])}
@@ -100,6 +103,8 @@ def test_each_option_reaches_the_replay(url: str) -> None:
         *("split-digits", "--broker", url, "--stream", "digits", "--epochs", "2"),
         *("--samples-per-message", "50", "--rate", "1e6", "--seed", "9", "--task-count", "2"),
         *("--boundaries", "silent", "--holdout-samples-per-task", "10", "--codec", "json"),
+        *("--boundary-jitter-samples", "9", "--drift-samples", "30", "--label-noise", "0.1"),
+        *("--order", "ABA", "--again", "other", "--samples-per-task", "90", "--labels", "global"),
         "--no-end",
     )
     assert result.exit_code == 0
@@ -108,11 +113,19 @@ def test_each_option_reaches_the_replay(url: str) -> None:
         samples_per_message=50,
         seed=9,
         boundaries="silent",
+        boundary_jitter_samples=9,
+        drift_samples=30,
+        label_noise=0.1,
         holdout_samples_per_task=10,
         codec="json",
         end=False,
     )
-    expected = list(envelopes(load_scenario("split-digits", task_count=2), options))
+    chosen = globally_labelled(load_scenario("split-digits", task_count=2))
+    chosen = sequenced(chosen, "ABA", again="other", samples_per_task=90, seed=9)
+    expected = list(envelopes(chosen, options))
+    first, second = true_boundaries(chosen, options)
+    assert "split-digits: 2 tasks, " in result.stderr
+    assert f"another task begins at training sample {first:,}, {second:,}, " in result.stderr
     with open_broker(url) as broker:
         assert sent(read(broker, "digits", len(expected))) == expected
 
@@ -198,6 +211,10 @@ def test_a_signal_stops_a_replay_cleanly(url: str, number: signal.Signals, code:
         (("split-digits", "--task-count", "6"), SettingsError, "has 5 tasks, not 6"),
         (("split-digits", "--rate", "0"), SettingsError, "--rate 0 is no pace"),
         (("split-digits", "--rate", "nan"), SettingsError, "--rate nan is no pace"),
+        (("split-digits", "--label-noise", "1.5"), SettingsError, "--label-noise 1.5 is no share"),
+        (("split-digits", "--label-noise", "nan"), SettingsError, "--label-noise nan is no share"),
+        (("split-digits", "--order", "ABX"), SettingsError, "letters from A to E"),
+        (("split-digits", "--drift-samples", "900"), SettingsError, "ask for less of either"),
         (("split-digits", "--broker", "carrier-pigeon:"), BrokerError, "carrier-pigeon"),
     ],
 )
@@ -217,6 +234,11 @@ def test_what_cannot_be_done_is_one_line(
         ("split-digits", "--epochs", "0"),
         ("split-digits", "--samples-per-message", "0"),
         ("split-digits", "--boundaries", "loud"),
+        ("split-digits", "--boundary-jitter-samples", "-1"),
+        ("split-digits", "--drift-samples", "-1"),
+        ("split-digits", "--samples-per-task", "0"),
+        ("split-digits", "--again", "never"),
+        ("split-digits", "--labels", "none"),
         ("split-digits", "--seed", "-1"),
     ],
 )
@@ -239,6 +261,8 @@ def test_help_tells_of_every_scenario_and_loads_nothing_heavy() -> None:
     assert "heavy: []" in done.stdout
     for scenario in ("split-mnist", "permuted-mnist", "split-cifar", "split-digits"):
         assert scenario in done.stdout
+    for kind in ("rotated", "inverted", "contrast", "stationary"):
+        assert f"{kind}-…" in done.stdout
 
 
 def test_a_terminal_sees_a_progress_bar(url: str) -> None:

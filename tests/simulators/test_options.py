@@ -22,6 +22,10 @@ def test_the_defaults_are_valid() -> None:
         {"seed": -1},
         {"boundaries": "whispered"},
         {"holdout_samples_per_task": 0},
+        {"boundary_jitter_samples": -1},
+        {"drift_samples": -1},
+        {"label_noise": 1.01},
+        {"label_noise": float("nan")},
         {"codec": "avro"},
     ],
 )

@@ -94,20 +94,45 @@ def test_a_silent_stream_names_no_task_and_no_class_and_has_no_boundary(
     scenario: Scenario,
 ) -> None:
     stream = list(messages(scenario, ReplayOptions(boundaries="silent")))
-    assert kinds(stream) == ["holdout:None", "train:None"] * 3 + ["end"]
+    assert {*kinds(stream)} == {"holdout:None", "train:None", "end"}
     assert all(message.classes is None for message in stream if isinstance(message, Samples))
+
+
+def test_a_silent_message_may_hold_the_end_of_a_task_and_the_beginning_of_the_next(
+    scenario: Scenario,
+) -> None:
+    options = ReplayOptions(boundaries="silent", samples_per_message=40, holdout=False)
+    stream = [m for m in messages(scenario, options) if isinstance(m, Samples)]
+    assert [len(message) for message in stream] == [40] * 7 + [20]
+    tasks = [{number % 6 // 2 for number in numbers([message])} for message in stream]
+    assert tasks == [{0}, {0}, {0, 1}, {1}, {1}, {2}, {2}, {2}]
+
+
+def test_a_silent_streams_holdout_samples_come_before_the_tasks_first_to_train_on(
+    scenario: Scenario,
+) -> None:
+    options = ReplayOptions(boundaries="silent", samples_per_message=30)
+    seen: list[tuple[str, int]] = []
+    for message in messages(scenario, options):
+        if isinstance(message, Samples):
+            for number in numbers([message], message.role):
+                if (found := (message.role, number % 6 // 2)) not in seen:
+                    seen.append(found)
+    assert seen == [(role, task) for task in range(3) for role in ("holdout", "train")]
 
 
 def test_an_announced_and_a_silent_stream_hold_the_same_samples(scenario: Scenario) -> None:
     announced, silent = (
         [
-            (message.inputs.tolist(), message.labels.tolist(), message.role)
+            (message.role, image.tolist(), int(label))
             for message in messages(scenario, ReplayOptions(boundaries=boundaries))
             if isinstance(message, Samples)
+            for image, label in zip(message.inputs, message.labels, strict=True)
         ]
         for boundaries in ("announced", "silent")
     )
-    assert announced == silent
+    for role in ("train", "holdout"):
+        assert [s for s in announced if s[0] == role] == [s for s in silent if s[0] == role]
 
 
 def test_classes_name_what_the_labels_stand_for(scenario: Scenario) -> None:
@@ -159,6 +184,9 @@ def test_messages_hold_as_many_samples_as_asked_for(scenario: Scenario) -> None:
     stream = list(messages(scenario, ReplayOptions(samples_per_message=40, holdout=False)))
     sizes = [len(message) for message in stream if isinstance(message, Samples)]
     assert sizes == [40, 40, 20] * 3
+    stream = list(messages(scenario, ReplayOptions(samples_per_message=40, epochs_per_task=2)))
+    sizes = [len(m) for m in stream if isinstance(m, Samples) and m.role == "train"]
+    assert sizes == [40] * 15
 
 
 def test_all_test_samples_are_sent_as_holdout_by_default(scenario: Scenario) -> None:
@@ -220,6 +248,7 @@ def test_envelopes_decode_to_the_messages(scenario: Scenario, codec: str) -> Non
         ReplayOptions(epochs_per_task=4, holdout=False),
         ReplayOptions(holdout_samples_per_task=7, boundaries="silent"),
         ReplayOptions(holdout_samples_per_task=1000),
+        ReplayOptions(boundary_jitter_samples=30, drift_samples=20, label_noise=0.1),
     ],
 )
 def test_the_number_of_samples_is_known_in_advance(

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from si_stream.errors import DataError, SettingsError
 from si_stream.messages.kinds import SampleSchema
+from simulators.changes import Permutation
 from simulators.datasets import Dataset
+from simulators.options import ScenarioName
 from simulators.scenarios import (
     Purpose,
     SampleSet,
+    Task,
     load_own_scenario,
     load_scenario,
     permuted,
@@ -29,6 +33,12 @@ def numbers(images: np.ndarray) -> list[int]:
     flat = images.reshape(len(images), -1).astype(int)
     values: list[int] = (flat[:, 0] * 256 + flat[:, 1]).tolist()
     return values
+
+
+def pixels_of(task: Task) -> list[int]:
+    assert isinstance(task.train.change, Permutation)
+    pixels: list[int] = task.train.change.pixels.tolist()
+    return pixels
 
 
 def test_tasks_partition_the_samples_of_their_classes(tiny_dataset: Dataset) -> None:
@@ -102,14 +112,14 @@ def test_the_first_permutation_is_the_identity(tiny_dataset: Dataset) -> None:
 def test_a_permutation_moves_every_pixel_of_every_image_alike(tiny_dataset: Dataset) -> None:
     first, second, third = permuted("tiny", tiny_dataset, 3, seed=0).tasks
     for task in (second, third):
-        assert task.train.pixels is not None
-        assert sorted(task.train.pixels) == list(range(12))
+        pixels = pixels_of(task)
+        assert sorted(pixels) == list(range(12))
         for permuted_set, plain_set in ((task.train, first.train), (task.test, first.test)):
             plain, labels = taken(plain_set)
             moved, moved_labels = taken(permuted_set)
             assert moved.shape == plain.shape
             assert np.array_equal(labels, moved_labels)
-            back = np.argsort(task.train.pixels)
+            back = np.argsort(pixels)
             assert np.array_equal(moved.reshape(-1, 12)[:, back], plain.reshape(-1, 12))
     assert not np.array_equal(taken(second.train)[0], taken(third.train)[0])
     assert not np.array_equal(taken(second.train)[0], taken(first.train)[0])
@@ -119,13 +129,10 @@ def test_permutations_are_decided_by_the_seed_and_not_by_how_many_there_are(
     tiny_dataset: Dataset,
 ) -> None:
     few, many, other = (
-        permuted("tiny", tiny_dataset, count, seed).tasks[2].train.pixels
+        pixels_of(permuted("tiny", tiny_dataset, count, seed).tasks[2])
         for count, seed in ((3, 5), (9, 5), (3, 6))
     )
-    assert few is not None
-    assert many is not None
-    assert other is not None
-    assert few.tolist() == many.tolist() != other.tolist()
+    assert few == many != other
 
 
 def test_random_numbers_stay_what_they_were() -> None:
@@ -178,6 +185,43 @@ def test_split_digits_needs_no_file(tmp_path: Path) -> None:
     assert scenario.tasks[2].classes == ("4", "5")
     assert scenario.schema == SampleSchema((8, 8), "uint8", 2)
     assert sum(len(task.train) + len(task.test) for task in scenario.tasks) == 1797
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("permuted-digits", [f"permutation-{number}" for number in range(10)]),
+        ("rotated-digits", [f"rotation-{degrees}" for degrees in (0, 45, 90, 135, 180)]),
+        ("inverted-digits", ["plain", "inverted"]),
+        ("contrast-digits", [f"contrast-{percent}" for percent in (100, 40, 20, 10)]),
+        ("stationary-digits", ["stationary"]),
+    ],
+)
+def test_digits_are_changed_from_task_to_task_and_keep_their_labels(
+    name: ScenarioName, tasks: list[str], tmp_path: Path
+) -> None:
+    scenario = load_scenario(name, directory=tmp_path)
+    assert [task.name for task in scenario.tasks] == tasks
+    assert scenario.schema == SampleSchema((8, 8), "uint8", 10)
+    plain = load_scenario("stationary-digits").tasks[0]
+    seen = set()
+    for task in scenario.tasks:
+        for part, plain_part in ((task.train, plain.train), (task.test, plain.test)):
+            images, labels = taken(part)
+            assert np.array_equal(labels, taken(plain_part)[1])
+            assert images.shape == taken(plain_part)[0].shape
+            seen.add(images.tobytes())
+    assert len(seen) == 2 * len(tasks)
+    assert np.array_equal(taken(scenario.tasks[0].train)[0], taken(plain.train)[0])
+    assert len(load_scenario(name, task_count=1).tasks) == 1
+
+
+def test_every_scenario_has_a_name_that_can_be_loaded(mnist_root: Path, cifar_root: Path) -> None:
+    for name in get_args(ScenarioName):
+        directory = cifar_root if "cifar" in name else mnist_root
+        scenario = load_scenario(name, task_count=1, directory=directory)
+        assert scenario.name == name
+        assert len(scenario.tasks) == 1
 
 
 @pytest.mark.parametrize("task_count", [0, 6])
