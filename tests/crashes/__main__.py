@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tests.crashes.course import Course
 from tests.crashes.harness import (
     ROOT,
     Death,
@@ -75,8 +76,9 @@ def main(
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for name in ("kills", "kills_after_progress", "phases", "mismatches", "quarantined", "refused"):
-        print(f"{name}: {result[name]}")
+    for name, value in result.items():
+        if name not in {"named_points", "settings", "differences"}:
+            print(f"{name}: {value}")
     print(f"written to {output}")
     raise typer.Exit(1 if test.failures or test.quarantined or test.refused else 0)
 
@@ -98,17 +100,23 @@ class CrashTest:
         self.failures: list[dict[str, Any]] = []
         self.quarantined = 0
         self.refused = 0
-        self._wholes: dict[str, Found] = {}
+        self.compared = 0
+        self.runs = 0
+        self._wholes: dict[str, tuple[Found, Course]] = {}
 
     def kill_at_random(self, variety: Variety, kills: int, fresh: int, random: Random) -> None:
-        whole = self.whole(variety)
-        killed = killed_at_random(
-            lambda number: self.start(variety, f"run-{number}"), kills, whole.steps, random, fresh
-        )
+        whole, course = self.whole(variety)
+
+        def start(number: int) -> Run:
+            return self.start(variety, f"run-{number}", course)
+
+        killed = killed_at_random(start, kills, whole.steps, random, fresh)
         self.deaths += killed.deaths
         self.failures += unlike(killed, whole)
         self.quarantined += sum(found.quarantined for found in killed.founds)
         self.refused += killed.refused
+        self.compared += killed.compared
+        self.runs += len(killed.runs)
         self.settings.append(
             {
                 "name": variety.name,
@@ -125,8 +133,8 @@ class CrashTest:
 
     def kill_at(self, point: Point) -> None:
         """Kill one life that goes on from a checkpoint, or the first one before there is any."""
-        whole = self.whole(POINTS)
-        run = self.start(POINTS, f"point-{len(self.named)}")
+        whole, course = self.whole(POINTS)
+        run = self.start(POINTS, f"point-{len(self.named)}", course)
         if point is not Point.BEFORE_FIRST_CHECKPOINT:
             run.live(saved_after_step(whole.steps // 5))
         death = run.live(dies_at=point)
@@ -135,24 +143,27 @@ class CrashTest:
             self.failures.append({str(point): "it did not come there, or not to its end"})
             return
         found = run.found()
-        self.failures += [one for one in [differences(found, whole)] if one]
+        self.failures += [one for one in (differences(found, whole), *run.astray) if one]
         self.quarantined += found.quarantined
         self.refused += run.refused
+        self.compared += run.compared
+        self.runs += 1
         self.tell(point, 1)
 
-    def whole(self, variety: Variety) -> Found:
-        """What a run without a stop leaves: a process of its own."""
+    def whole(self, variety: Variety) -> tuple[Found, Course]:
+        """What a run without a stop leaves, in a process of its own; and its course."""
         if variety.name not in self._wholes:
             variety.fill(self.base / variety.name / "stream")
             run = self.start(variety, "whole")
             if run.live(fresh=True) is not None:
                 raise RuntimeError("a learner that nobody killed was killed")
-            self._wholes[variety.name] = run.found()
+            course = Course(self.base / variety.name / "stream", run.settings)
+            self._wholes[variety.name] = run.found(), course
         return self._wholes[variety.name]
 
-    def start(self, variety: Variety, name: str) -> Run:
+    def start(self, variety: Variety, name: str, course: Course | None = None) -> Run:
         base = self.base / variety.name
-        return Run(variety, base / "stream", base / name, self.children)
+        return Run(variety, base / "stream", base / name, self.children, course=course)
 
     def result(self) -> dict[str, Any]:
         deaths = self.deaths
@@ -163,6 +174,8 @@ class CrashTest:
             "phases": dict(Counter(death.phase for death in deaths).most_common()),
             "while_a_checkpoint_was_written": sum(death.writing for death in deaths),
             "while_checkpoints_were_pruned": sum(death.pruning for death in deaths),
+            "checkpoints_compared": self.compared,
+            "runs_compared": self.runs,
             "mismatches": len(self.failures),
             "differences": self.failures,
             "quarantined": self.quarantined,

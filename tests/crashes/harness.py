@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import read_letters
+from tests.crashes.course import Course, differing_names
 from tests.crashes.lives import Order
 from tests.crashes.points import Point
 from tests.crashes.trace import Slot, Trace
@@ -147,6 +148,7 @@ class Run:
 
     Args:
         stream: a directory that was filled by the variety; it is copied.
+        course: that the checkpoint which a death leaves behind is to lie on.
         first_pause_seconds: before a suspect batch, other than the service's own.
     """
 
@@ -157,12 +159,17 @@ class Run:
         directory: Path,
         forking: subprocess.Popen[str],
         *,
+        course: Course | None = None,
         first_pause_seconds: float | None = None,
     ) -> None:
         self.settings = variety.settings(directory)
         self.directory = directory
         self.deaths: list[Death] = []
         self.refused = 0
+        self.compared = 0
+        self.astray: list[dict[str, Any]] = []
+        """Of checkpoints that deaths left behind, what is not as in the course."""
+        self._course = course
         self._forking = forking
         self._pause = first_pause_seconds
         self._lives = 0
@@ -231,8 +238,13 @@ class Run:
         )
         self.deaths.append(death)
         store = CheckpointStore(self.directory)
-        store.newest()
+        newest = store.newest()
         self.refused += store.refused
+        if self._course is not None and newest is not None:
+            self.compared += 1
+            path = next(store.newest_first())
+            astray = self._course.differences(loaded(store, path, self.settings))
+            self.astray += [astray] if astray else []
         return death
 
     def found(self) -> Found:
@@ -254,6 +266,10 @@ class Killed(NamedTuple):
     @property
     def deaths(self) -> list[Death]:
         return [death for run in self.runs for death in run.deaths]
+
+    @property
+    def compared(self) -> int:
+        return sum(run.compared for run in self.runs)
 
     @property
     def refused(self) -> int:
@@ -287,7 +303,11 @@ def kill(run: Run, kills: int, steps: int, random: Random, fresh: int) -> None:
     for number, target in enumerate(targets):
         step = max(target, run.steps + 1)
         until = random.choices(
-            [after_step(step), while_writing(step), after_seconds(random.uniform(0, 0.5))],
+            [
+                after_step(step),
+                while_writing(step),
+                after_seconds(random.uniform(0, random.choice((0.1, 0.5)))),
+            ],
             [0.6, 0.2, 0.2],
         )[0]
         delay = random.uniform(0, 0.003)
@@ -324,15 +344,14 @@ def after_seconds(seconds: float) -> When:
 
 def differences(run: Found, whole: Found) -> dict[str, Any]:
     """By name what a run has left that is not what one without a stop has."""
-    names = run.contents.keys() | whole.contents.keys()
-    here, there = run.contents, whole.contents
-    differing = {n: (here.get(n), there.get(n)) for n in names if here.get(n) != there.get(n)}
+    differing = differing_names(run.contents, whole.contents)
     if run.letters != whole.letters:
         differing["dead letters"] = (str(len(run.letters)), str(len(whole.letters)))
     return differing
 
 
 def unlike(killed: Killed, whole: Found) -> list[dict[str, Any]]:
-    """The `differences` of each run that has some."""
+    """The `differences` of each run and of each checkpoint left behind that has some."""
     found = (differences(run, whole) for run in killed.founds)
-    return [differing for differing in found if differing]
+    astray = (one for run in killed.runs for one in run.astray)
+    return [differing for differing in (*found, *astray) if differing]

@@ -20,6 +20,7 @@ from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.state import Quarantined, State
+from tests.crashes.course import Course
 from tests.crashes.harness import (
     Found,
     Run,
@@ -45,8 +46,8 @@ KILLS_EACH = 5
 LIMIT_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 
-Start = Callable[[Variety], Run]
-Whole = Callable[[Variety], Found]
+Start = Callable[..., Run]
+Whole = Callable[[Variety], tuple[Found, Course]]
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,11 @@ def start(
 ) -> Start:
     numbers = count()
 
-    def begun(variety: Variety) -> Run:
+    def begun(variety: Variety, course: Course | None = None) -> Run:
         directory = tmp_path / f"run-{next(numbers)}"
-        return Run(variety, streams(variety), directory, children, first_pause_seconds=0.02)
+        pause = 0.02
+        stream = streams(variety)
+        return Run(variety, stream, directory, children, course=course, first_pause_seconds=pause)
 
     return begun
 
@@ -88,15 +91,15 @@ def whole(
     streams: Callable[[Variety], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Whole:
-    """What a run without a stop has learned, once for each variety."""
-    known: dict[str, Found] = {}
+    """What a run without a stop has learned, and by which states; once for each variety."""
+    known: dict[str, tuple[Found, Course]] = {}
 
-    def of(variety: Variety) -> Found:
+    def of(variety: Variety) -> tuple[Found, Course]:
         if variety.name not in known:
             directory = tmp_path_factory.mktemp("whole") / "run"
             run = Run(variety, streams(variety), directory, children)
             assert run.live() is None
-            known[variety.name] = run.found()
+            known[variety.name] = run.found(), Course(streams(variety), run.settings)
         return known[variety.name]
 
     return of
@@ -106,6 +109,7 @@ def assert_ends_as(run: Run, whole: Found) -> None:
     assert run.live() is None
     found = run.found()
     assert differences(found, whole) == {}
+    assert run.astray == []
     assert (found.quarantined, run.refused) == (0, 0)
 
 
@@ -113,12 +117,18 @@ def assert_ends_as(run: Run, whole: Found) -> None:
 def test_killed_at_random_it_learns_the_same_bits(
     variety: Variety, start: Start, whole: Whole
 ) -> None:
-    unstopped, random = whole(variety), Random(variety.name)
+    unstopped, course = whole(variety)
     fresh = 1 if variety in SHORT[:2] else 0
-    killed = killed_at_random(lambda _: start(variety), KILLS_EACH, unstopped.steps, random, fresh)
+    random = Random(variety.name)
+
+    def begin(_: int) -> Run:
+        return start(variety, course)
+
+    killed = killed_at_random(begin, KILLS_EACH, unstopped.steps, random, fresh)
     assert len(killed.deaths) == KILLS_EACH
     assert sum(death.fresh for death in killed.deaths) == fresh
     assert any(death.progress for death in killed.deaths)
+    assert killed.compared > 0
     assert unlike(killed, unstopped) == []
     assert [found.quarantined for found in killed.founds] == [0] * len(killed.runs)
     assert killed.refused == 0
@@ -128,7 +138,8 @@ def test_killed_at_random_it_learns_the_same_bits(
 def test_killed_at_a_named_point_it_learns_the_same_bits(
     point: Point, start: Start, whole: Whole
 ) -> None:
-    run, unstopped = start(TINY), whole(TINY)
+    unstopped, course = whole(TINY)
+    run = start(TINY, course)
     if point is not Point.BEFORE_FIRST_CHECKPOINT:
         assert run.live(saved_after_step(unstopped.steps // 5))
     death = run.live(dies_at=point)
@@ -182,7 +193,7 @@ def test_deaths_of_a_batch_with_one_elsewhere_among_them_are_no_poison(
         assert death.at_point
     for sample in [POISON] * (DEATHS - 1) + [BEFORE_POISON] + [POISON] * (DEATHS - 1):
         assert run.live(poison=sample)
-    assert_ends_as(run, whole(SELDOM))
+    assert_ends_as(run, whole(SELDOM)[0])
 
 
 def test_deaths_in_the_pause_before_a_suspect_batch_are_no_poison(
@@ -194,7 +205,7 @@ def test_deaths_in_the_pause_before_a_suspect_batch_are_no_poison(
         death = run.live(dies_at=Point.IN_PAUSE)
         assert death
         assert death.at_point
-    assert_ends_as(run, whole(TINY))
+    assert_ends_as(run, whole(TINY)[0])
 
 
 def quarantined(run: Run) -> Quarantined:
