@@ -175,7 +175,7 @@ def watch(state: State, active: Task, emit: events.Emit) -> None:
 
 
 def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -> None:
-    tested = track.read_tally()
+    tested = track.tested(active)
     emit(
         events.Progress(
             track=track.name,

@@ -388,6 +388,19 @@ def test_progress_is_told_at_a_boundary_however_short_the_task_was() -> None:
     assert told == [("main", "a", 9), ("shadow", "a", 9), ("main", "b", 3), ("shadow", "b", 3)]
 
 
+def test_progress_is_told_whole_at_a_boundary_that_comes_first_after_a_resume(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(learner={"shadow": "none"})
+    broker = memory_broker([samples(16, task="a"), Boundary("1"), End("end")])
+    stopped, _ = learn(broker, chosen, host=Listener(stop_after=2))
+    assert stopped.ledger.samples == 16
+    resumed = reloaded(stopped, CheckpointStore(tmp_path))
+    _, heard = learn(broker, chosen, state=resumed)
+    told = [(event.track, event.tested) for event in heard.heard(events.Progress)]
+    assert told == [("main", 16), ("shadow", 16)]
+
+
 def test_every_trained_sample_was_tested_first_and_counted_once() -> None:
     state, heard = learn(memory_broker(digits_stream()), settings(model=DIGITS))
     tested = state.measures()["main"].prequential.tasks
