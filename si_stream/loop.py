@@ -89,6 +89,8 @@ def learn_stream(reader: Reader, state: State, host: Host, *, until_end: bool) -
             for taken in intake.take(delivery):
                 for batch in batches.complete(taken):  # assemble
                     if ledger.passes_over(batch):
+                        for track in tracks:  # what the batch would have opened
+                            track.learner.open_heads(batch.task.head + 1)
                         emit(events.BatchQuarantined(*told(batch)))
                         continue
                     started = perf_counter()
