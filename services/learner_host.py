@@ -94,6 +94,9 @@ class LearnerHost(Host):
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
+        if place is not None:  # it must outlive a death of the next such batch, however near
+            self.checkpoint(state)
+            self.checkpointing.wait(FINISH_SECONDS)
 
     def emit(self, event: events.Event) -> None:
         """Take note of it; of those that come with every batch, many at once, which is quicker."""

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -187,7 +187,7 @@ class Run:
         fresh: bool = False,
         dies_at: Point | None = None,
         occurrence: int = 1,
-        poison: int | None = None,
+        poison: Collection[int] = (),
         delay_seconds: float = 0.0,
     ) -> Death | None:
         """One life; None when it has ended by itself, having learned all.
@@ -205,7 +205,7 @@ class Run:
             log=self.directory / "log.txt",
             dies_at=dies_at,
             occurrence=occurrence,
-            poison=poison,
+            poison=list(poison),
             first_pause_seconds=self._pause,
         )
         trace = Trace(order.trace)

@@ -34,7 +34,7 @@ class Order(BaseModel):
     log: Path
     dies_at: Point | None = None
     occurrence: int = 1
-    poison: int | None = None
+    poison: list[int] = []
     first_pause_seconds: float | None = None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -83,16 +83,16 @@ class Watch:
     """Args:
     trace: is told what the process is doing.
     dies_at: the point to kill the process at, when it comes there this many times.
-    poison: the number of a sample (as `tests.streams.samples` counts) whose batch kills.
+    poison: the numbers of samples (as `tests.streams.samples` counts) whose batches kill.
     """
 
     def __init__(
-        self, trace: Trace, *, dies_at: Point | None, occurrence: int, poison: int | None
+        self, trace: Trace, *, dies_at: Point | None, occurrence: int, poison: Collection[int]
     ) -> None:
         self.trace = trace
         self.dies_at = dies_at
         self.left = occurrence
-        self.poison = poison
+        self.poison = frozenset(poison)
 
     def at(self, point: Point) -> None:
         if point is self.dies_at:
@@ -145,9 +145,9 @@ class Watch:
 
     def _learn(self, _track: Track, batch: Batch) -> None:
         self.trace[Slot.ACTIVITY] = Activity.STEP
-        if self.poison is not None:
+        if self.poison:
             samples = batch.inputs.flatten(1).int()
-            if (samples[:, 0] + 256 * samples[:, 1] == self.poison).any():
+            if not self.poison.isdisjoint((samples[:, 0] + 256 * samples[:, 1]).tolist()):
                 die()
 
     def _learned(self, ledger: Ledger, *_: object) -> None:

@@ -155,10 +155,10 @@ def test_a_batch_that_kills_is_passed_over_after_five_deaths(
 ) -> None:
     run = start(TINY)
     for _ in range(DEATHS):
-        death = run.live(poison=POISON)
+        death = run.live(poison=[POISON])
         assert death
         assert death.phase == "in a step"
-    assert run.live(poison=POISON) is None
+    assert run.live(poison=[POISON]) is None
     found = run.found()
     entry = quarantined(run)
     assert (entry.task, entry.samples) == ("b", SMALL["batch_size"])
@@ -168,10 +168,20 @@ def test_a_batch_that_kills_is_passed_over_after_five_deaths(
     assert "died 4 times while it learned the next batch" in (run.directory / "log.txt").read_text()
 
 
+def test_two_batches_that_kill_are_passed_over_though_no_checkpoint_lies_between_them(
+    start: Start,
+) -> None:
+    run = start(SELDOM)
+    for _ in range(2 * DEATHS):
+        assert run.live(poison=[BEFORE_POISON, POISON])
+    assert run.live(poison=[BEFORE_POISON, POISON]) is None
+    assert run.found().quarantined == 2
+
+
 def test_a_batch_passed_over_is_counted(start: Start) -> None:
     run = start(TINY)
     for _ in range(DEATHS):
-        run.live(poison=POISON)
+        run.live(poison=[POISON])
     learner = run.settings.learner.model_copy(update={"exit_at_end": False})
     child = Child("learner", settings=run.settings.model_copy(update={"learner": learner}))
     try:
@@ -187,12 +197,12 @@ def test_deaths_of_a_batch_with_one_elsewhere_among_them_are_no_poison(
     run = start(SELDOM)  # each life comes by the batches before that one again
     for elsewhere in (Point.CHECKPOINT_READ, Point.AFTER_POLL):
         for _ in range(DEATHS - 1):
-            assert run.live(poison=POISON)
+            assert run.live(poison=[POISON])
         death = run.live(dies_at=elsewhere)
         assert death
         assert death.at_point
     for sample in [POISON] * (DEATHS - 1) + [BEFORE_POISON] + [POISON] * (DEATHS - 1):
-        assert run.live(poison=sample)
+        assert run.live(poison=[sample])
     assert_ends_as(run, whole(SELDOM)[0])
 
 
@@ -201,7 +211,7 @@ def test_deaths_in_the_pause_before_a_suspect_batch_are_no_poison(
 ) -> None:
     run = start(TINY)
     for _ in range(DEATHS):
-        assert run.live(poison=POISON)
+        assert run.live(poison=[POISON])
         death = run.live(dies_at=Point.IN_PAUSE)
         assert death
         assert death.at_point
