@@ -27,6 +27,7 @@ from tests.crashes.course import Course
 from tests.crashes.harness import (
     ROOT,
     Death,
+    Failed,
     Found,
     Run,
     differences,
@@ -64,9 +65,11 @@ def main(
         test = CrashTest(Path(base), children, tell)
         for number, variety in enumerate(VARIETIES):
             share, afresh = (portion(number, total) for total in (kills, fresh))
-            test.kill_at_random(variety, share, afresh, Random(f"{seed}/{variety.name}"))
+            with test.noting_failure(variety.name):
+                test.kill_at_random(variety, share, afresh, Random(f"{seed}/{variety.name}"))
         for point in points:
-            test.kill_at(point)
+            with test.noting_failure(point):
+                test.kill_at(point)
     result = {
         **test.result(),
         "command": shlex.join(["python", "-m", "tests.crashes", *sys.argv[1:]]),
@@ -103,6 +106,14 @@ class CrashTest:
         self.compared = 0
         self.runs = 0
         self._wholes: dict[str, tuple[Found, Course]] = {}
+
+    @contextmanager
+    def noting_failure(self, name: str) -> Iterator[None]:
+        """A learner that ends with an error is a failure of that part, and the others go on."""
+        try:
+            yield
+        except Failed as failure:
+            self.failures.append({name: str(failure)})
 
     def kill_at_random(self, variety: Variety, kills: int, fresh: int, random: Random) -> None:
         whole, course = self.whole(variety)
@@ -156,7 +167,7 @@ class CrashTest:
             variety.fill(self.base / variety.name / "stream")
             run = self.start(variety, "whole")
             if run.live(fresh=True) is not None:
-                raise RuntimeError("a learner that nobody killed was killed")
+                raise Failed("somebody else killed it")
             course = Course(self.base / variety.name / "stream", run.settings)
             self._wholes[variety.name] = run.found(), course
         return self._wholes[variety.name]

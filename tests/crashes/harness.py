@@ -39,6 +39,10 @@ LIVES = "tests.crashes.lives"
 When = Callable[[Trace], bool]
 
 
+class Failed(Exception):
+    """A learner that nobody killed did not come to its end, for the reason in its log."""
+
+
 class Process(Protocol):
     pid: int
 
@@ -196,7 +200,7 @@ class Run:
             until: whether to kill it now, ``delay_seconds`` later.
 
         Raises:
-            RuntimeError: it failed, or came to no end.
+            Failed: it ended otherwise, or came to no end.
         """
         self._lives += 1
         order = Order(
@@ -223,7 +227,7 @@ class Run:
             return None
         if code != -signal.SIGKILL or time.monotonic() > deadline:
             lines = order.log.read_text().splitlines()[-20:]
-            raise RuntimeError("\n".join([f"a learner ended with {code}", *lines]))
+            raise Failed("\n".join([f"a learner ended with {code}", *lines]))
         return self._died(trace, fresh=fresh)
 
     def _died(self, trace: Trace, *, fresh: bool) -> Death:
@@ -314,7 +318,7 @@ def kill(run: Run, kills: int, steps: int, random: Random, fresh: int) -> None:
         if run.live(until, fresh=number in afresh, delay_seconds=delay) is None:
             return
     if run.live() is not None:
-        raise RuntimeError("a learner that nobody killed was killed")
+        raise Failed("somebody else killed it")
 
 
 def after_step(step: int) -> When:
