@@ -15,10 +15,10 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test check format bench fuzz soak constraints clean
+.PHONY: help setup demo kafka test crash-test check format bench fuzz soak constraints clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv (the others do so when needed); small CPU build: TORCH_BACKEND=cpu
 
@@ -49,6 +49,9 @@ kafka: $(READY)  ## a Kafka broker on 127.0.0.1:9092 to develop with (Java 17, M
 
 test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
 	$(BIN)/pytest --durations=10 $(PYTEST)
+
+crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
+	$(BIN)/python -m tests.crashes
 
 check: $(READY)  ## format, lint, types and the directions of imports
 	$(BIN)/ruff format --check .

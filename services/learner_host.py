@@ -99,6 +99,9 @@ class LearnerHost(Host):
         else:
             self.checkpointing.drop(self.checkpointing.copy(state))  # so that its memory is there
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
+        if place is not None:  # it must outlive a death of the next such batch, however near
+            self.checkpoint(state)
+            self.checkpointing.wait(FINISH_SECONDS)
 
     def emit(self, event: events.Event) -> None:
         """Take note of it; of those that come with every batch, many at once, which is quicker."""

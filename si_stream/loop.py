@@ -99,6 +99,8 @@ def learn_stream(
             for taken in intake.take(delivery):
                 for batch in batches.complete(taken):  # assemble
                     if ledger.passes_over(batch):
+                        for track in tracks:  # what the batch would have opened
+                            track.learner.open_heads(batch.task.head + 1)
                         emit(events.BatchQuarantined(*told(batch)))
                         continue
                     started = perf_counter()
@@ -191,7 +193,7 @@ def watch(state: State, active: Task, emit: events.Emit) -> None:
 
 
 def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -> None:
-    tested = track.read_tally()
+    tested = track.tested(active)
     emit(
         events.Progress(
             track=track.name,

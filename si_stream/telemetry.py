@@ -249,7 +249,8 @@ class Telemetry:
         self.snapshot_step.set(event.step)
 
     def _show_prequential(self, track: str, task: str, wrong: int, tested: int) -> None:
-        self.prequential.labels(track, task).set(1.0 - wrong / tested)
+        if tested:  # of a task may have come nothing but what was skipped
+            self.prequential.labels(track, task).set(1.0 - wrong / tested)
 
     def _show_holdout(
         self, track: str, task: str, accuracy: float, samples: int, forgetting: float | None

@@ -52,6 +52,11 @@ class Track:
             self._unread.clear()
         return self._tested
 
+    def tested(self, task: Task) -> Tested:
+        """A task's prequential totals, also those of before a resume."""
+        self.read_tally()
+        return self.measures.prequential.tasks.get(task.name, Tested())
+
     def consolidate(self, task: Task) -> None:
         self.read_tally()
         self.learner.consolidate(task.head)

@@ -71,7 +71,8 @@ def test_every_direct_dependency_is_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "setup", "demo", "kafka", "test", "check", "bench", "fuzz", "soak"]
+    "target",
+    ["help", "setup", "demo", "kafka", "test", "check", "bench", "crash-test", "fuzz", "soak"],
 )
 def test_make_knows_its_targets(target: str) -> None:
     dry_run = subprocess.run(
@@ -82,7 +83,7 @@ def test_make_knows_its_targets(target: str) -> None:
 
 def test_make_alone_lists_the_targets_and_installs_nothing() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for target in ("setup", "demo", "test", "check", "bench"):
+    for target in ("setup", "demo", "test", "crash-test", "check", "bench"):
         assert re.search(rf"^make {target} ", listed.stdout, re.MULTILINE)
 
 

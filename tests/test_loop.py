@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from si_stream import events
+from si_stream.batches import Batch
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope, Record
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.errors import NotFinite
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
-from si_stream.state import State
+from si_stream.state import Quarantined, State
 from tests.streams import (
     DIGITS,
     STREAM,
@@ -386,6 +388,47 @@ def test_progress_is_told_at_a_boundary_however_short_the_task_was() -> None:
     _, heard = learn(memory_broker(stream), settings(learner={"shadow": "none"}))
     told = [(event.track, event.task, event.tested) for event in heard.heard(events.Progress)]
     assert told == [("main", "a", 9), ("shadow", "a", 9), ("main", "b", 3), ("shadow", "b", 3)]
+
+
+def test_progress_is_told_whole_at_a_boundary_that_comes_first_after_a_resume(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(learner={"shadow": "none"})
+    broker = memory_broker([samples(16, task="a"), Boundary("1"), End("end")])
+    stopped, _ = learn(broker, chosen, host=Listener(stop_after=2))
+    assert stopped.ledger.samples == 16
+    resumed = reloaded(stopped, CheckpointStore(tmp_path))
+    _, heard = learn(broker, chosen, state=resumed)
+    told = [(event.track, event.tested) for event in heard.heard(events.Progress)]
+    assert told == [("main", 16), ("shadow", 16)]
+
+
+class Noting(Listener):
+    """Notes the place of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[int] = []
+
+    def in_flight(self, batch: Batch) -> AbstractContextManager[None]:
+        self.places.append(batch.place)
+        return super().in_flight(batch)
+
+
+def test_a_task_whose_only_batch_is_in_quarantine_ends_like_any_other() -> None:
+    chosen = settings(learner={"shadow": "none"})
+    held = [samples(3, 900, task=task, role="holdout") for task in "ab"]
+    stream: Stream = [held[0], samples(8, task="a"), Boundary("1")]
+    stream += [held[1], samples(8, 8, task="b"), End("2")]
+    broker = memory_broker(stream)
+    _, noting = learn(broker, chosen, host=Noting())
+    assert isinstance(noting, Noting)
+    state = State(chosen, broker.stream_id(STREAM))
+    state.ledger.quarantined.append(Quarantined(place=noting.places[1]))
+    _, heard = learn(broker, chosen, state=state)
+    assert [event.task for event in heard.heard(events.BatchQuarantined)] == ["b"]
+    assert [event.task for event in heard.heard(events.Consolidated)] == [*"aabb"]
+    assert (state.ledger.samples, state.ledger.consolidations) == (8, 2)
 
 
 def test_every_trained_sample_was_tested_first_and_counted_once() -> None:

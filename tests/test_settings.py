@@ -276,8 +276,8 @@ SURFACE = {
     "consolidator": "kind strength damping",
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
-    "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples max_boundaries "
-    "cap_samples",
+    "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "
+    "max_boundaries cap_samples",
     "holdout": "source capacity share evaluation_interval_steps",
     "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",

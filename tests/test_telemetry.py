@@ -129,6 +129,12 @@ def test_the_metrics_are_these(after_a_run: Scrape) -> None:
     assert all(family.samples for family in families.values())
 
 
+def test_a_task_of_which_nothing_was_tested_has_no_prequential_accuracy() -> None:
+    registry = CollectorRegistry()
+    Telemetry(registry).hear(events.Progress("main", "a", 0, 0, 0, 0, 0.0, 0.0))
+    assert Scrape(registry).samples("prequential_accuracy_ratio") == {}
+
+
 def test_names_are_of_good_form(after_a_run: Scrape) -> None:
     """As `promtool check metrics` would have them."""
     for name, family in after_a_run.families.items():
