@@ -35,6 +35,7 @@ from tests.crashes.varieties import PLAIN, VARIETIES, Variety, broker_of, checkp
 from tests.streams import SMALL, STREAM, contents, learn
 
 SHORT = [variety._replace(samples=variety.samples // 3) for variety in VARIETIES[:4]]
+SHORT.append(next(variety for variety in VARIETIES if variety.silent))
 TINY = VARIETIES[0]._replace(
     name="tiny",
     groups={"checkpoints": checkpointed(0.01, 1, 0), "compute": PLAIN},

@@ -29,6 +29,7 @@ class Variety(NamedTuple):
     partitions: int = 1
     shape: tuple[int, ...] = (4,)
     boundaries: bool = True
+    silent: bool = False  # no task is named, and what a label means changes from one to the next
 
     def settings(self, directory: Path) -> Settings:
         groups = dict(self.groups)
@@ -52,14 +53,19 @@ class Variety(NamedTuple):
                 first += count
                 if random.random() < 0.1:
                     held.append(Envelope({}, b"no message"))
-            if self.boundaries:
+            if self.boundaries and not self.silent:
                 held.append(self._samples(1, first, "nobody's"))
                 held += [Boundary(f"end of {task}")] * 2
         return [*held, End("the end")]
 
     def _samples(self, count: int, first: int, task: str, bad: Any = ()) -> Samples:
         role = "holdout" if first >= 60_000 else "train"
-        return samples(count, first, bad=bad, shape=self.shape, task=task, role=role)
+        if not self.silent:
+            return samples(count, first, bad=bad, shape=self.shape, task=task, role=role)
+        drawn = samples(count, first, shape=self.shape, role=role)
+        drawn.labels[:] = (drawn.inputs[:, 2] > 127) ^ (TASKS.index(task) % 2)
+        drawn.labels[list(bad)] = 99
+        return drawn
 
     def fill(self, directory: Path) -> None:
         """Put the stream into the log that the settings for a directory name."""
@@ -183,5 +189,15 @@ VARIETIES = (
             "checkpoints": checkpointed(0.2, 2),
         },
         samples=45_000,
+    ),
+    Variety(
+        "boundaries that are detected",
+        {
+            "detection": {"kind": "adwin", "window_samples": 512},
+            "optimiser": {"learning_rate": 0.003},
+            "compute": NUMBA,
+            "checkpoints": checkpointed(0.01),
+        },
+        silent=True,
     ),
 )
