@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import NamedTuple
 
-from benchmarks import checkpoints, kafka, predictions, starts, streams, train_steps
+from benchmarks import checkpoints, detection, kafka, predictions, starts, streams, train_steps
 from benchmarks.rounds import Effort, Figure
 
 
@@ -38,6 +38,8 @@ BENCHMARKS = {
         Benchmark(streams.learner_step_ratio, "s a plain step", at_most=1.10),
         Benchmark(streams.embedded_stream_ratio, "samples/s in memory", at_least=0.95),
         Benchmark(streams.embedded_while_writing_ratio, "samples/s in memory"),
+        Benchmark(detection.detection_step_ratio, "s a step without", at_most=1.02),
+        Benchmark(detection.detection_step_ratio_split, "s a step without", at_most=1.10),
         Benchmark(checkpoints.checkpoint_stall_steps, "s a step", at_most=1),
         Benchmark(kafka.kafka_stream_ratio, "samples/s in memory", at_least=0.95),
         Benchmark(kafka.kafka_producer_mb_per_second, "MB/s of kafka-python alone"),

@@ -27,10 +27,12 @@ class Service:
 
     def learn_to_the_end(self) -> None:
         """Take the stream up where it was left, until the next end message."""
-        position = self.state.ledger.position
-        offsets = {partition: place.offset for partition, place in position.items()}
-        with self.broker.reader(STREAM, offsets) as reader:
-            learn_stream(reader, self.state, self.host, until_end=True)
+        rewinder, again = self.host.checkpointing.rewinder, True
+        while again:
+            position = self.state.ledger.position
+            offsets = {partition: place.offset for partition, place in position.items()}
+            with self.broker.reader(STREAM, offsets) as reader:
+                again = learn_stream(reader, self.state, self.host, rewinder, until_end=True)
 
     def close(self) -> None:
         self.host.close()
