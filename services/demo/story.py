@@ -63,7 +63,8 @@ class Story:
 
 
 def follow(directory: Path, check: Callable[[], None]) -> Iterator[events.Event]:
-    """A learner's events as they are written down, from the first to the stream's end.
+    """A learner's events as they are written down, from the first until the stream has ended and
+    predictors can have all that was learned.
 
     Args:
         directory: of the model.
@@ -73,6 +74,7 @@ def follow(directory: Path, check: Callable[[], None]) -> Iterator[events.Event]
     while not path.exists():
         check()
         time.sleep(LOOK_SECONDS)
+    ended, steps, published = False, 0, 0
     with path.open(encoding="utf-8") as journal:
         line = ""
         while True:
@@ -84,7 +86,11 @@ def follow(directory: Path, check: Callable[[], None]) -> Iterator[events.Event]
             event = read_event(line)
             line = ""
             yield event
+            if isinstance(event, events.SnapshotPublished):
+                published = event.step
             if isinstance(event, events.StreamEnded):
+                ended, steps = True, event.step
+            if ended and published >= steps:
                 return
 
 

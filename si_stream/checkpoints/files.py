@@ -23,12 +23,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from si_stream.errors import CheckpointError, CorruptCheckpoint
+
+if TYPE_CHECKING:  # who reads a journal needs no torch
+    from torch import Tensor
 
 TEMPORARY = ".writing-"
 _NAMED = re.compile(r"(\d{12})-([0-9a-f]{64})(\.\w+)?")
@@ -95,6 +97,8 @@ def write(path: Path, data: bytes) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write them as safetensors; the SHA-256. Other threads go on meanwhile."""
+    from safetensors.torch import save_file  # it loads torch
+
     try:
         save_file(dict(tensors), path)
     except SafetensorError as error:

@@ -34,6 +34,9 @@ def test_a_parameter_costs_28_bytes_and_with_adam_alone_16() -> None:
 
 def test_the_names_are_these() -> None:
     assert sorted(BENCHMARKS) == [
+        "checkpoint_stall_steps",
+        "detection_step_ratio",
+        "detection_step_ratio_split",
         "embedded_stream_ratio",
         "embedded_while_writing_ratio",
         "heads_step_ratio",
