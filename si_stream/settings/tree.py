@@ -57,8 +57,8 @@ class LearnerOptions(Options):
     )
     accept_changes: bool = Field(
         False,
-        description="go on from the checkpoint with another optimiser, strength or damping than "
-        "it was learned with; the change and its position are recorded",
+        description="go on from the checkpoint with another optimiser, strength, damping or decay "
+        "than it was learned with; the change and its position are recorded",
     )
     niceness: int = Field(
         0,
