@@ -189,10 +189,10 @@ class State:
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
         self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
-        self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
+        self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
-            self.tracks.append(Track(SHADOW, self._learner(fine_tuning)))
+            self.tracks.append(Track(SHADOW, self._learner(fine_tuning), settings.plasticity))
 
     @property
     def main(self) -> Track:

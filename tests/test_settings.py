@@ -279,6 +279,7 @@ SURFACE = {
     "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "
     "max_boundaries cap_samples",
     "holdout": "source capacity share evaluation_interval_steps",
+    "plasticity": "first_samples",
     "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",
     "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "
