@@ -160,7 +160,7 @@ class Ledger(BaseModel):
         self.ended = end.ends_stream
         self.consolidations += task is not None
         self.task_samples = 0
-        if end.detected:
+        if end.source == "detected":
             self.detections = [*self.detections, self.samples][-REMEMBERED_DETECTIONS:]
         self.cut = self.told_at = None
         return task

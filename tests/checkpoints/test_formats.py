@@ -85,9 +85,10 @@ def test_learning_goes_on_from_the_first_format() -> None:
 
 def test_a_task_that_began_before_its_first_samples_were_counted_has_no_plasticity() -> None:
     state = state_of_format_1()
-    new = [End("2"), samples(1000, 400, task="c"), Boundary("3"), samples(1000, task="a"), End("4")]
+    c, a = samples(1000, 400, task="c"), samples(1000, task="a")
+    broker = memory_broker([*MESSAGES, End("2"), c, Boundary("3"), a, End("4")])
     for _ in range(2):  # up to each end
-        learn(memory_broker([*MESSAGES, *new]), state.settings, state=state)
+        learn(broker, state.settings, state=state)
     ended = state.measures()["main"].plasticity.tasks
     assert [*ended] == ["b", "c"]
     assert ended["b"].early is None
