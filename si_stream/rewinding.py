@@ -117,7 +117,7 @@ class Rewinder:
         """
         ledger = state.ledger
         detected = ledger.detections[-1] if ledger.detections else None
-        if not end.event_ids or detected is None or ledger.told_at is not None:
+        if not end.is_told or detected is None or ledger.told_at is not None:
             return False
         told_at = ledger.samples
         is_before = self.older.ledger.detections != ledger.detections
@@ -132,7 +132,7 @@ class Rewinder:
         assert state.drift is not None
         state.drift.reset()
         self._keep(state)
-        if not end.detected and self.older is not self.newer:
+        if end.source != "detected" and self.older is not self.newer:
             self._keeper.drop(self.older)
             self.older = self.newer
 
