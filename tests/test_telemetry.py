@@ -117,6 +117,7 @@ def after_a_run() -> Scrape:
     place: dict[int, Position] = {0: Position(3)}
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
     told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
+    told.append(events.WorldCompared("a", 8, None, "b", 9.0, 1.5))
     tell(telemetry, told)
     telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)
