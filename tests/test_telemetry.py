@@ -49,6 +49,7 @@ KINDS = {
     "importance_norm": "gauge",
     "lag_messages": "gauge",
     "mean_forgetting_ratio": "gauge",
+    "open_outputs": "gauge",
     "partition_awaited_seconds": "gauge",
     "position_age_seconds": "gauge",
     "prequential_accuracy_ratio": "gauge",
@@ -110,6 +111,7 @@ def after_a_run() -> Scrape:
     place: dict[int, Position] = {0: Position(3)}
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
     told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
+    told.append(events.OutputsOpened("digits-4-5", [0, 1], 2, 37))
     tell(telemetry, told)
     telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)
