@@ -114,6 +114,7 @@ def learn_stream(
                         learned = (batch.task.name, batch.size, seconds, ledger.steps)
                         emit(events.BatchLearned(*learned))
                         tell_opened(state, batch, rewinder, emit)
+                        state.portraits.see(batch.task.number, batch.inputs, batch.labels)
                         watch(state, batch.task, emit)
                         if rewinder and rewinder.saw_change(state, batch, emit):  # detect
                             return True
@@ -129,6 +130,7 @@ def learn_stream(
                         for track in tracks:
                             tell_progress(track, state, task, emit)
                             track.consolidate(task)  # consolidate
+                        state.portraits.end(task.number)
                         for track in tracks:
                             evaluate_all(track, state, task, emit)  # evaluate
                     if rewinder:
@@ -239,10 +241,11 @@ def evaluate_all(track: Track, state: State, trained: Task, emit: events.Emit) -
     """A row of the accuracy matrix: every task known at this boundary."""
     ledger, matrix = state.ledger, track.measures.accuracy
     row = [evaluate(track, state, task, emit) for task in ledger.tasks.known]
-    matrix.append(row, trained.number)
+    track.add_row(row, trained)
     figures = (matrix.average_accuracy(), matrix.mean_forgetting(), matrix.backward_transfer())
+    plasticity = track.measures.plasticity
     place = (track.name, trained.name, ledger.steps, ledger.samples)
-    emit(events.Consolidated(*place, row, *figures))
+    emit(events.Consolidated(*place, row, *figures, plasticity.speed(), plasticity.level()))
     measure_layers(track, emit)
 
 
