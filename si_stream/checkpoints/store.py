@@ -263,7 +263,9 @@ class CheckpointStore:
         if size != len(held) or not (self.holdouts / name).exists():
             data = save({"inputs": held.inputs, "labels": held.labels})
             name = files.name(len(held), files.sha256(data), ".safetensors")
-            if not (self.holdouts / name).exists():
+            if (self.holdouts / name).exists():
+                files.sync(self.holdouts)  # who renamed it may have died before this
+            else:
                 files.commit_file(self.holdouts, name, data)
             self._written[task] = (len(held), name)
         return name
