@@ -16,6 +16,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -233,6 +234,11 @@ class CheckpointStore:
                 if file.name not in needed:
                     file.unlink(missing_ok=True)
         return known[mine[:keep][-1]].position if mine else {}
+
+    def oldest_position(self, keep: int) -> dict[int, Position]:
+        """Of the oldest of the newest ``keep`` checkpoints; empty where there is none."""
+        newest = [*islice(self.newest_first(), keep)]
+        return self._known(newest[-1]).position if newest else {}
 
     def _remove_empty_epochs(self, epoch: int) -> None:
         """Of those before an epoch, all that hold neither a checkpoint nor the newest snapshot."""

@@ -245,6 +245,28 @@ def test_a_retention_that_comes_near_the_oldest_checkpoint_is_warned_of(
     assert "keeps offsets 48 to 99, and the oldest checkpoint stands at 49" in line
 
 
+def test_retention_is_watched_also_while_nothing_can_be_learned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, chosen = LikeKafka(), settings(tmp_path)
+    filled(broker, [samples(8, 10 * n, task="a") for n in range(10)], [])  # the second is awaited
+    for _ in range(2):  # the second one has only what it finds
+        with hosted(broker, chosen) as (host, state):
+            host.stopping = lambda: host.awaited.waiting() is not None  # type: ignore[method-assign]
+            host.learn(state)
+            host.finish(state)
+            written = len([*CheckpointStore(tmp_path).newest_first()])
+            broker.prune(STREAM, 0, 1)
+            margin = host.telemetry.retention.labels(0)._value
+            margin.set(-1)
+            host._due.clear()
+            while margin.get() == -1:
+                host.between_batches(state)
+            assert margin.get() == 0.0
+            assert len([*CheckpointStore(tmp_path).newest_first()]) == written
+    assert "keeps offsets 1 to 9, and the oldest checkpoint stands at 1" in caplog.text
+
+
 def test_kafka_is_told_how_far_the_checkpoint_is(tmp_path: Path) -> None:
     told: list[tuple[dict[int, int], str]] = []
 
