@@ -7,8 +7,10 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import pytest
@@ -126,6 +128,58 @@ def test_a_disk_that_fails_anywhere_leaves_the_one_before_and_learning_goes_on(
         host.finish(state)  # once the disk is well again
         assert saved(chosen) == after
     assert not [*tmp_path.rglob(".writing-*")]
+
+
+@contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Nothing in it can be written; root, whom no permissions stop, is somebody else meanwhile."""
+    user, inside = os.geteuid(), [directory, *(p for p in directory.rglob("*") if p.is_dir())]
+    for one in inside:
+        one.chmod(0o555)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for one in inside:
+            one.chmod(0o755)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """One that everybody may look into, unlike pytest's."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_goes_on(
+    open_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen, broker = settings(open_directory), memory_broker(MESSAGES[:2])
+    with hosted(broker, chosen) as (host, state):
+        host.stopping = lambda: state.ledger.steps == 10  # type: ignore[method-assign]
+        learn(host, state)
+        host.finish(state)
+        before = saved(chosen)
+        with read_only(open_directory):
+            host.stopping = lambda: state.ledger.steps == 20  # type: ignore[method-assign]
+            learn(host, state)
+            host.checkpoint(state)
+            host.publish(state)
+            assert host.checkpointing.wait(LIMIT_SECONDS)
+            assert host.publishing.wait(LIMIT_SECONDS)
+            host.between_batches(state)
+            with pytest.raises(CheckpointError, match=r"not saved: cannot write .*Permission den"):
+                host.finish(state)
+        assert saved(chosen) == before
+        for what in ("checkpoint", "snapshot"):
+            assert host.telemetry.failures.labels(what)._value.get() == 2
+        assert "mend the directory's permissions" in caplog.text
+        after = without_mark(state)
+        host.finish(state)
+        assert saved(chosen) == after
 
 
 def test_at_the_end_a_checkpoint_that_cannot_be_written_is_an_error(
