@@ -63,6 +63,16 @@ class BatchLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputsOpened:
+    """Labels came to a task's head for the first time; ``open`` outputs it has now."""
+
+    task: str
+    labels: list[int]
+    open: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchSkipped:
     """A track has not trained on a batch, whose loss or gradient was not finite."""
 
@@ -103,8 +113,26 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class WorldCompared:
+    """The first samples of a task that nobody has named were held against the known tasks.
+
+    ``returned`` is the task that is taken up again for it, None where its world is new. ``nearest``
+    is the one whose portrait is least far, with its ``distance`` and the ``limit`` below which the
+    world is the same. ``sample`` is the task's first, over the model's life.
+    """
+
+    task: str
+    sample: int
+    returned: str | None
+    nearest: str
+    distance: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """The tallies of one track on the active task since it began, read every so many steps."""
+    """The tallies of one track on the active task since it began, read every so many steps; how
+    many outputs its head has open, or None where labels are fixed."""
 
     track: str
     task: str
@@ -114,6 +142,7 @@ class Progress:
     wrong: int
     loss: float
     surrogate_loss: float
+    open_outputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +171,8 @@ class LayerMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Consolidated:
-    """A task has ended; one track's row of the accuracy matrix and what it amounts to."""
+    """A task has ended; one track's row of the accuracy matrix and what it amounts to, and how
+    fast and how well the newest task was learned against the first ones."""
 
     track: str
     task: str
@@ -152,6 +182,8 @@ class Consolidated:
     average_accuracy: float | None
     mean_forgetting: float | None
     backward_transfer: float | None
+    plasticity_speed: float | None
+    plasticity_level: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +221,12 @@ Event = (
     | Awaiting
     | TaskOpened
     | BatchLearned
+    | OutputsOpened
     | BatchSkipped
     | BatchQuarantined
     | Alarmed
     | Rewound
+    | WorldCompared
     | Progress
     | Evaluated
     | LayerMeasured

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from si_stream import events
 from si_stream.batches import Batch, Segment, TaskEnd
 from si_stream.boundaries.drift import Alarm
+from si_stream.boundaries.returning import COMPARED_SAMPLES, known_world
 from si_stream.brokers.interface import Position
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.settings import Settings
@@ -75,10 +77,22 @@ class Rewinder:
     def __init__(self, state: State, keeper: Keeper) -> None:
         self._keeper = keeper
         self.options = state.settings.detection
+        self.max_tasks = state.settings.boundaries.max_tasks
         self.spacing = spacing_samples(state.settings)
         self.older = self.newer = keeper.copy(state)
         self.heard: dict[int, Position] = {}
         self._passed: deque[_Passed] = deque()
+        self._compared: int | None = None
+        self._opened: set[tuple[str, int]] = set()
+
+    def untold(self, batch: Batch, labels: Sequence[int]) -> list[int]:
+        """Of the labels that a batch has opened for its task, those not told of before a rewind."""
+        partition, offset, rows = batch.segments[0]
+        again = Position(offset, rows[0]) < self.heard.get(partition, Position())
+        task = batch.task.name
+        new = [one for one in labels if not (again and (task, one) in self._opened)]
+        self._opened.update((task, label) for label in new)
+        return new
 
     def saw_change(self, state: State, batch: Batch, emit: events.Emit) -> bool:
         """Watch the errors of the batch that was just learned.
@@ -101,6 +115,8 @@ class Rewinder:
                 self._rewind(state, cut, emit)
                 state.ledger.cut = partition, place
                 return True
+        if self._is_known_world(state, batch, emit):
+            return True
         if ledger.samples - self.newer.ledger.samples >= self.spacing:
             self._keep(state)
         return False
@@ -113,7 +129,7 @@ class Rewinder:
         """
         ledger = state.ledger
         detected = ledger.detections[-1] if ledger.detections else None
-        if not end.event_ids or detected is None or ledger.told_at is not None:
+        if not end.is_told or detected is None or ledger.told_at is not None:
             return False
         told_at = ledger.samples
         is_before = self.older.ledger.detections != ledger.detections
@@ -128,9 +144,43 @@ class Rewinder:
         assert state.drift is not None
         state.drift.reset()
         self._keep(state)
-        if not end.detected and self.older is not self.newer:
+        if end.source != "detected" and self.older is not self.newer:
             self._keeper.drop(self.older)
             self.older = self.newer
+
+    def _is_known_world(self, state: State, batch: Batch, emit: events.Emit) -> bool:
+        """Whether the first samples of a task show that it is one that is known.
+
+        Then the state has been rewound to the boundary before it, to take up the known one instead.
+        """
+        ledger, portraits = state.ledger, state.portraits
+        seen, tasks = portraits.seen, ledger.tasks
+        is_due = seen >= COMPARED_SAMPLES > seen - batch.size
+        if not (is_due and tasks.unnamed and self.options.returning):
+            return False
+        # The task that has just ended is out of the question: its end is what was noticed.
+        others = {task: one for task, one in portraits.known.items() if task != tasks.ended}
+        first = ledger.samples - seen
+        if not others or self.older.ledger.samples > first:
+            return False
+        number, fits = known_world(portraits.drawn, others)
+        near = min(fits, key=lambda task: fits[task].distance) if number is None else number
+        name, fit = tasks.known[near].name, fits[near]
+        returned = None if number is None else name
+        figures = (name, fit.distance, fit.limit)
+        if first != self._compared:  # a rewind to the boundary comes by here again
+            emit(events.WorldCompared(batch.task.name, first, returned, *figures))
+        self._compared = first
+        if returned is None:
+            return False
+        self._rewind(state, first, emit)
+        state.ledger.tasks.announced = returned
+        decided = self._keeper.copy(state)  # instead of the copy that does not know of it
+        self._keeper.drop(self.newer)
+        if self.older is self.newer:
+            self.older = decided
+        self.newer = decided
+        return True
 
     def _decision(self, state: State, alarm: Alarm, cut: int) -> str:
         ledger, options = state.ledger, self.options
@@ -142,6 +192,8 @@ class Rewinder:
             return "short-task"
         if ledger.told_at is not None and ledger.told_at - cut <= options.told_within_samples:
             return "told"
+        if len(ledger.tasks.known) >= self.max_tasks:
+            return "max-tasks"
         recent = [one for one in ledger.detections if one > cut - options.cap_samples]
         return "cap" if len(recent) >= options.max_boundaries else "taken"
 
@@ -181,6 +233,7 @@ class Rewinder:
 
 
 def spacing_samples(settings: Settings) -> int:
-    """Between two copies: beyond the window that a cut is looked for in, and so far apart that
-    copying takes a small part of the time."""
-    return max(2 * settings.detection.window_samples, 64 * settings.model.batch_size)
+    """Between two copies: beyond the window that a cut is looked for in and the samples that a
+    world is known by, and so far apart that copying takes a small part of the time."""
+    batch, window = settings.model.batch_size, settings.detection.window_samples
+    return max(2 * window, 64 * batch, 2 * COMPARED_SAMPLES)

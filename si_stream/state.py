@@ -14,6 +14,7 @@ from torch import Tensor
 
 from si_stream.batches import Batch, TaskEnd
 from si_stream.boundaries.drift import DriftWatch
+from si_stream.boundaries.portraits import Portraits
 from si_stream.boundaries.tasks import Task, Tasks
 from si_stream.brokers.interface import Position
 from si_stream.evaluation.holdout import Holdouts
@@ -85,6 +86,8 @@ class Ledger(BaseModel):
     tasks: Tasks = Tasks()
     task_samples: int = 0
     """Of the active task, passed by: trained on, skipped or in quarantine."""
+    open_labels: dict[int, list[int]] = {}
+    """Of each head, the labels that have an output; empty where labels are fixed."""
     cut: tuple[int, Position] | None = None
     """Partition and place of a sample before which a detected boundary is, not yet reached."""
     detections: list[int] = []
@@ -103,6 +106,7 @@ class Ledger(BaseModel):
                 "counted": dict(self.counted),
                 "rejected": dict(self.rejected),
                 "tasks": self.tasks.copied(),
+                "open_labels": dict(self.open_labels),
                 "quarantined": [*self.quarantined],
                 "detections": [*self.detections],
                 "changes": [*self.changes],
@@ -132,6 +136,21 @@ class Ledger(BaseModel):
             self.skipped += 1
             self.skipped_in_a_row += 1
 
+    def labels_of(self, head: int, model: ModelOptions) -> list[int] | None:
+        """Those that a head has an output for, rising; None where they are fixed."""
+        if model.labels == "fixed":
+            return None
+        return self.open_labels.get(head, list(range(model.outputs)))
+
+    def opened_by(self, batch: Batch, model: ModelOptions) -> list[int]:
+        """Note the labels of a batch that has been trained on; those that were new, rising."""
+        known = self.labels_of(batch.task.head, model)
+        if known is None:
+            return []
+        new = sorted(set(batch.labels.tolist()).difference(known))
+        self.open_labels[batch.task.head] = sorted([*known, *new]) if new else known
+        return new
+
     def passes_over(self, batch: Batch) -> bool:
         """Whether the batch is in quarantine; then the next sample is the one behind it."""
         for number, entry in enumerate(self.quarantined):
@@ -160,7 +179,7 @@ class Ledger(BaseModel):
         self.ended = end.ends_stream
         self.consolidations += task is not None
         self.task_samples = 0
-        if end.detected:
+        if end.source == "detected":
             self.detections = [*self.detections, self.samples][-REMEMBERED_DETECTIONS:]
         self.cut = self.told_at = None
         return task
@@ -185,14 +204,15 @@ class State:
             shadow=shadow,
             stream_id=stream_id,
         )
-        self.schema = SampleSchema(model.input_shape, model.dtype, model.outputs)
+        self.schema = SampleSchema(model.input_shape, model.dtype, model.width, model.labels)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
         self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
-        self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
+        self.portraits = Portraits(model.input_shape, model.width)
+        self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
-            self.tracks.append(Track(SHADOW, self._learner(fine_tuning)))
+            self.tracks.append(Track(SHADOW, self._learner(fine_tuning), settings.plasticity))
 
     @property
     def main(self) -> Track:
@@ -208,7 +228,8 @@ class State:
         if self.drift is not None:
             watched = self.drift.state().items()
             tensors |= {f"drift/{name}": torch.tensor(value) for name, value in watched}
-        return tensors
+        portraits = self.portraits.state().items()
+        return tensors | {f"portraits/{name}": tensor for name, tensor in portraits}
 
     def measures(self) -> dict[str, Measures]:
         for track in self.tracks:
@@ -226,16 +247,19 @@ class State:
         """
         self.ledger = ledger
         for track in self.tracks:
-            prefix = f"{track.name}/"
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            track.learner.load_state(own)
+            track.learner.load_state(_part(tensors, track.name))
             track.resume(measures[track.name])
+        self.portraits.load(_part(tensors, "portraits"))
         if self.drift is not None:
             self.drift.reset()
-            if "drift/detector" in tensors:
-                names = ("detector", "errors", "seen")
-                self.drift.load({name: tensors[f"drift/{name}"].numpy() for name in names})
+            if watched := _part(tensors, "drift"):
+                self.drift.load({name: tensor.numpy() for name, tensor in watched.items()})
 
     def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
         settings = self.settings
         return Learner(settings.model, settings.optimiser, consolidator, settings.compute)
+
+
+def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -42,6 +42,7 @@ class Telemetry:
         self._last: dict[str, float] = {}
         self._tested: dict[tuple[str, str], tuple[int, float]] = {}
         self._awaited: tuple[int | None, float] = (None, self._start)
+        self._head_of: dict[str, int] = {}
 
         self.received = counter("received_samples", "Samples taken from the stream.", "role")
         self.rejected = counter("rejected", "Messages or rows not learned from.", "reason")
@@ -57,6 +58,11 @@ class Telemetry:
             "detector_alarms",
             "Times that errors became more frequent, and what followed.",
             "decision",
+        )
+        self.compared = counter(
+            "worlds_compared",
+            "Boundaries behind which the first samples were held against the known tasks.",
+            "outcome",
         )
         self.step = gauge("step", "Optimiser steps in the model's life.")
         self.step_seconds = Histogram(
@@ -86,8 +92,21 @@ class Telemetry:
         self.transfer = gauge(
             "backward_transfer_ratio", "At the last boundary (Lopez-Paz & Ranzato).", "track"
         )
+        self.speed = gauge(
+            "plasticity_speed_ratio",
+            "Early test-then-train accuracy of the newest task that ended, to the first tasks'.",
+            "track",
+        )
+        self.level = gauge(
+            "plasticity_level_ratio",
+            "Holdout accuracy of the newest task when it ended, to the first tasks'.",
+            "track",
+        )
         self.consolidations = counter("consolidations", "Tasks ended and consolidated.")
         self.tasks = gauge("tasks", "Tasks opened so far.")
+        self.open_outputs = gauge(
+            "open_outputs", "Outputs that the task's head has open, where labels are.", "task"
+        )
         self.active = Info("si_stream_active_task", "The task in training.", registry=registry)
         self.importance = gauge("importance_norm", "L2 norm of a layer's Ω.", "track", "layer")
         self.drift = gauge(
@@ -126,9 +145,11 @@ class Telemetry:
 
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.BatchLearned: self._batch_learned,
+            events.OutputsOpened: self._outputs_opened,
             events.BatchSkipped: self._batch_skipped,
             events.BatchQuarantined: self._batch_quarantined,
             events.Alarmed: self._alarmed,
+            events.WorldCompared: self._world_compared,
             events.Received: self._received,
             events.Rejected: self._rejected,
             events.Awaiting: self._awaiting,
@@ -156,6 +177,10 @@ class Telemetry:
         """Show at once what was known when the learner stopped."""
         self.step.set(ledger.steps)
         self.tasks.set(len(ledger.tasks.known))
+        self._head_of = {task.name: task.head for task in ledger.tasks.known}
+        for task in ledger.tasks.known:
+            if task.head in ledger.open_labels:
+                self.open_outputs.labels(task.name).set(len(ledger.open_labels[task.head]))
         if ledger.tasks.active:
             self.active.info({"task": ledger.tasks.active.name})
         for track, measured in measures.items():
@@ -172,6 +197,8 @@ class Telemetry:
                 matrix.average_accuracy(),
                 matrix.mean_forgetting(),
                 matrix.backward_transfer(),
+                measured.plasticity.speed(),
+                measured.plasticity.level(),
             )
 
     def hear(self, event: events.Event) -> None:
@@ -185,6 +212,9 @@ class Telemetry:
         self.step.set(event.step)
         self.step_seconds.observe(event.seconds)
 
+    def _outputs_opened(self, event: events.OutputsOpened) -> None:
+        self._show_open_outputs(event.task, event.open)
+
     def _batch_skipped(self, event: events.BatchSkipped) -> None:
         self.skipped.labels(event.track).inc()
 
@@ -193,6 +223,9 @@ class Telemetry:
 
     def _alarmed(self, event: events.Alarmed) -> None:
         self.alarms.labels(event.decision).inc()
+
+    def _world_compared(self, event: events.WorldCompared) -> None:
+        self.compared.labels("returned" if event.returned else "new").inc()
 
     def _writing_failed(self, event: events.WritingFailed) -> None:
         self.failures.labels(event.what).inc()
@@ -213,6 +246,7 @@ class Telemetry:
 
     def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)
+        self._head_of[event.task] = event.head
         self.active.info({"task": event.task})
 
     def _progress(self, event: events.Progress) -> None:
@@ -223,6 +257,8 @@ class Telemetry:
         self._tested[key] = (event.tested, event.loss)
         self.surrogate.labels(event.track).set(event.surrogate_loss)
         self._show_prequential(event.track, event.task, event.wrong, event.tested)
+        if event.open_outputs is not None:
+            self._show_open_outputs(event.task, event.open_outputs)
 
     def _evaluated(self, event: events.Evaluated) -> None:
         self._show_holdout(
@@ -233,7 +269,12 @@ class Telemetry:
         if event.track == "main":
             self.consolidations.inc()
         self._sum_up(
-            event.track, event.average_accuracy, event.mean_forgetting, event.backward_transfer
+            event.track,
+            event.average_accuracy,
+            event.mean_forgetting,
+            event.backward_transfer,
+            event.plasticity_speed,
+            event.plasticity_level,
         )
 
     def _layer_measured(self, event: events.LayerMeasured) -> None:
@@ -248,6 +289,12 @@ class Telemetry:
         self.epoch.set(event.epoch)
         self.snapshot_step.set(event.step)
 
+    def _show_open_outputs(self, task: str, count: int) -> None:
+        """Of all tasks that have the same head."""
+        for other, head in self._head_of.items():
+            if head == self._head_of[task]:
+                self.open_outputs.labels(other).set(count)
+
     def _show_prequential(self, track: str, task: str, wrong: int, tested: int) -> None:
         if tested:  # of a task may have come nothing but what was skipped
             self.prequential.labels(track, task).set(1.0 - wrong / tested)
@@ -261,13 +308,9 @@ class Telemetry:
         if forgetting is not None:
             self.forgetting.labels(track, task).set(forgetting)
 
-    def _sum_up(
-        self, track: str, average: float | None, forgetting: float | None, transfer: float | None
-    ) -> None:
-        for gauge, value in (
-            (self.average, average),
-            (self.mean_forgetting, forgetting),
-            (self.transfer, transfer),
-        ):
+    def _sum_up(self, track: str, *figures: float | None) -> None:
+        """At the last boundary: average accuracy, forgetting, transfer, plasticity's two."""
+        gauges = (self.average, self.mean_forgetting, self.transfer, self.speed, self.level)
+        for gauge, value in zip(gauges, figures, strict=True):
             if value is not None:
                 gauge.labels(track).set(value)

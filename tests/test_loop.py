@@ -82,6 +82,7 @@ MODES: dict[str, dict[str, Any]] = {
     "shared head": {"model": {"heads": "shared"}},
     "divert": {"holdout": {"source": "divert", "share": 0.2}},
     "little room": {"holdout": {"capacity": 6}, "boundaries": {"max_tasks": 1}},
+    "open labels": {"model": {"labels": "open", "outputs": 0, "max_classes": 9}},
     "plain descent": {"optimiser": {"kind": "sgd"}, "learner": {"shadow": "off"}},
     "dropout": {"model": {"input_shape": (1, 12, 12), "network": {"kind": "cifar-cnn"}}},
 }
@@ -295,21 +296,6 @@ def test_a_boundary_with_nothing_trained_since_the_last_is_remembered_and_does_n
     assert state.ledger.tasks.event_ids == ["before anything", "1", "2", "3", "end"]
     assert [task.name for task in state.ledger.tasks.known] == ["a", "c"]
     assert (heard.checkpoints, heard.published) == (2, 2)
-
-
-def test_an_event_id_acts_once() -> None:
-    stream: Stream = [
-        samples(8, task="a"),
-        Boundary("1"),
-        samples(8, 8, task="b"),
-        Boundary("1"),
-        samples(8, 16, task="b"),
-        End("end"),
-        End("end"),
-    ]
-    state, heard = learn(memory_broker(stream), settings())
-    assert state.ledger.consolidations == 2
-    assert [event.samples for event in heard.heard(events.BatchLearned)] == [8, 8, 8]
 
 
 def test_after_the_end_it_goes_on_with_what_comes_then() -> None:

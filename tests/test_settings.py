@@ -216,6 +216,23 @@ def test_without_a_model_a_learner_is_offered_the_presets() -> None:
         load_settings(overrides={"model.input_shape": "2,2"}).require_model()
 
 
+def test_where_labels_are_open_a_learner_needs_no_number_of_outputs() -> None:
+    given = {"model.input_shape": "2,2", "model.labels": "open"}
+    settings = load_settings(overrides=given)
+    settings.require_model()
+    assert (settings.model.outputs, settings.model.width) == (0, 100)
+    assert load_settings(overrides={"model.outputs": "5"}).model.width == 5
+    with pytest.raises(SettingsError, match=r"model\.outputs not set.*model\.labels=open"):
+        load_settings(overrides=given | {"model.labels": "fixed"}).require_model()
+
+
+def test_a_head_cannot_begin_with_more_outputs_than_it_may_have() -> None:
+    said = complaint(
+        overrides={"model.labels": "open", "model.outputs": "5", "model.max_classes": "4"}
+    )
+    assert "outputs is 5 and max_classes 4" in said
+
+
 @pytest.mark.parametrize(
     "password", ["s3cret", "with@sign", "with/slash", "with:colon", "s@/:e@c@ret"]
 )
@@ -270,15 +287,16 @@ SURFACE = {
     "certificate_file key_file connect_timeout_seconds request_timeout_seconds "
     "delivery_timeout_seconds compression replication_factor min_insync_replicas "
     "retention_hours group",
-    "model": "name input_shape dtype outputs heads batch_size seed",
+    "model": "name input_shape dtype outputs labels max_classes heads batch_size seed",
     "model.network": "kind hidden module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",
-    "consolidator": "kind strength damping",
+    "consolidator": "kind strength damping decay",
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
     "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "
-    "max_boundaries cap_samples",
+    "max_boundaries cap_samples returning",
     "holdout": "source capacity share evaluation_interval_steps",
+    "plasticity": "first_samples",
     "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",
     "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "

@@ -40,7 +40,9 @@ class Answer(BaseModel):
 class Prediction(BaseModel):
     label: int = Field(description="the most probable one")
     class_: str | None = Field(alias="class", description="what the label stands for, if known")
-    probabilities: list[float] = Field(description="of the labels 0, 1, …; they add up to 1")
+    probabilities: list[float] = Field(
+        description="of the labels 0, 1, …, up to the highest that is open; they add up to 1"
+    )
 
 
 class Predictions(Answer):
@@ -61,13 +63,16 @@ class ModelDescription(BaseModel):
     name: str
     input_shape: list[int] = Field(description="of one input")
     dtype: str = Field(description="of the inputs: uint8 (0 to 255) or float32")
-    outputs: int = Field(description="labels of a head")
+    outputs: int = Field(description="labels of a head; where they are open, the most there may be")
     heads: str = Field(description="per-task, or one shared by all tasks")
 
 
 class TaskDescription(BaseModel):
     name: str
     classes: list[str] | None = Field(description="what the labels 0, 1, … stand for, if known")
+    labels: list[int] | None = Field(
+        description="that have come so far, which alone are predicted; null where they are fixed"
+    )
     samples: int = Field(description="learned so far")
     holdout_accuracy: float | None = Field(description="as last measured, on samples never learned")
     holdout_samples: int
@@ -78,6 +83,21 @@ class TaskList(BaseModel):
     model: ModelDescription
     active_task: str | None = Field(description="the one being learned")
     tasks: list[TaskDescription] = Field(description="in the order in which they began")
+
+
+class TaskPlasticity(BaseModel):
+    """How a task was learned before it first ended; null where it was too short to say."""
+
+    early_accuracy: float | None = Field(
+        description="over its first samples, each predicted before it was learned"
+    )
+    learned_accuracy: float | None = Field(description="on its holdout set, when it ended")
+    speed_ratio: float | None = Field(
+        description="its early accuracy over the mean of the first tasks'; 1: as fast as those"
+    )
+    level_ratio: float | None = Field(
+        description="its learned accuracy over the mean of the first tasks'; 1: as well as those"
+    )
 
 
 class TrackMatrix(BaseModel):
@@ -94,6 +114,10 @@ class TrackMatrix(BaseModel):
     mean_forgetting: float | None = Field(description="over the tasks before the last")
     backward_transfer: float | None = Field(
         description="mean over the tasks j before the last of R[T][j] - R[j][j]"
+    )
+    plasticity: dict[str, TaskPlasticity] = Field(
+        description="by task, in the order in which they first ended; below 1, and below the "
+        "shadow's: the network is growing stiff"
     )
 
 
@@ -155,7 +179,7 @@ def task_list(served: Served) -> TaskList:
             name=model.name,
             input_shape=list(model.input_shape),
             dtype=model.dtype,
-            outputs=model.outputs,
+            outputs=model.width,
             heads=model.heads,
         ),
         active_task=served.manifest.active_task,
@@ -176,7 +200,7 @@ def accuracy_matrices(served: Served) -> AccuracyMatrices:
 
 
 def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
-    matrix = measures.accuracy
+    matrix, plasticity = measures.accuracy, measures.plasticity
     return TrackMatrix(
         consolidator=measures.consolidator,
         rows=[row + [None] * (len(names) - len(row)) for row in matrix.rows],
@@ -184,4 +208,13 @@ def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
         forgetting={name: matrix.forgetting(number) for number, name in enumerate(names)},
         mean_forgetting=matrix.mean_forgetting(),
         backward_transfer=matrix.backward_transfer(),
+        plasticity={
+            name: TaskPlasticity(
+                early_accuracy=first.early,
+                learned_accuracy=first.learned,
+                speed_ratio=plasticity.speed(name),
+                level_ratio=plasticity.level(name),
+            )
+            for name, first in plasticity.tasks.items()
+        },
     )

@@ -16,7 +16,7 @@ from si_stream.boundaries.options import BoundaryOptions, DetectionOptions
 from si_stream.brokers.options import KafkaOptions, StreamOptions
 from si_stream.checkpoints.options import CheckpointOptions, SnapshotOptions
 from si_stream.errors import SettingsError
-from si_stream.evaluation.options import HoldoutOptions
+from si_stream.evaluation.options import HoldoutOptions, PlasticityOptions
 from si_stream.learning.options import (
     ComputeOptions,
     ConsolidatorOptions,
@@ -57,8 +57,8 @@ class LearnerOptions(Options):
     )
     accept_changes: bool = Field(
         False,
-        description="go on from the checkpoint with another optimiser, strength or damping than "
-        "it was learned with; the change and its position are recorded",
+        description="go on from the checkpoint with another optimiser, strength, damping or decay "
+        "than it was learned with; the change and its position are recorded",
     )
     niceness: int = Field(
         0,
@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     boundaries: BoundaryOptions = BoundaryOptions()
     detection: DetectionOptions = DetectionOptions()
     holdout: HoldoutOptions = HoldoutOptions()
+    plasticity: PlasticityOptions = PlasticityOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
     snapshots: SnapshotOptions = SnapshotOptions()
     learner: LearnerOptions = LearnerOptions()
@@ -163,13 +164,14 @@ class Settings(BaseSettings):
         """Check that it is said what the model takes and gives, as a learner must know.
 
         Raises:
-            SettingsError: `model.input_shape` or `model.outputs` is not set.
+            SettingsError: `model.input_shape` is not set, or `model.outputs` where labels are
+                fixed.
         """
         missing = [
             key
             for key, value in (
                 ("model.input_shape", self.model.input_shape),
-                ("model.outputs", self.model.outputs),
+                ("model.outputs", self.model.width),
             )
             if not value
         ]
@@ -177,5 +179,6 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"{' and '.join(missing)} not set: take a benchmark's with --preset "
                 f"{'|'.join(PRESETS)}, or set your own as in "
-                "--set model.input_shape=28,28 --set model.outputs=10"
+                "--set model.input_shape=28,28 --set model.outputs=10; with --set "
+                "model.labels=open a head gets its outputs as labels come"
             )
