@@ -71,6 +71,12 @@ def test_the_preset_of_a_higher_layer_replaces_the_one_below_wholly(
     assert replaced.model.network.hidden == (256, 256)
 
 
+@pytest.mark.parametrize("text", ["errors,inputs", '["errors", "inputs"]', "('errors', 'inputs')"])
+def test_a_list_of_names_is_read_bare_or_quoted(text: str) -> None:
+    found = load_settings(overrides={"detection.signals": text}).detection.signals
+    assert found == ("errors", "inputs")
+
+
 @pytest.mark.parametrize("text", ["28,28", "[28, 28]", "(28, 28)", " 28 , 28 "])
 def test_a_list_may_be_written_with_or_without_brackets(text: str) -> None:
     assert load_settings(overrides={"model.input_shape": text}).model.input_shape == (28, 28)

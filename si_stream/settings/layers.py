@@ -63,8 +63,10 @@ class TextSource(EnvSettingsSource):
         return self._texts
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """The list in a text, bare (28,28) or in brackets; what cannot be read is validated."""
-        return [part.strip() for part in value.strip().strip("[]()").split(",") if part.strip()]
+        """The list in a text, bare (28,28 or errors,inputs), in brackets or as JSON; what cannot be
+        read is validated."""
+        parts = (part.strip(" \"'") for part in value.strip().strip("[]()").split(","))
+        return [part for part in parts if part]
 
 
 def load_settings(
