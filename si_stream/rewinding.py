@@ -21,6 +21,7 @@ from si_stream import events
 from si_stream.batches import Batch, Segment, TaskEnd
 from si_stream.boundaries.drift import Alarm
 from si_stream.boundaries.returning import COMPARED_SAMPLES, known_world
+from si_stream.boundaries.signals import Seen
 from si_stream.brokers.interface import Position
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.settings import Settings
@@ -103,7 +104,8 @@ class Rewinder:
         assert drift is not None
         assert latest is not None
         self._passed.append(_Passed(ledger.samples - batch.size, batch.segments, batch.size))
-        alarm = drift.see(batch.inputs, batch.labels, latest.logits_BC, latest.wrong_B)
+        seen = Seen(batch.inputs, batch.labels, latest.logits_BC, latest.wrong_B)
+        alarm = drift.see(seen)
         if alarm is not None:
             began = ledger.samples - drift.seen
             cut = began + alarm.cut

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from si_stream.boundaries.cut import find_cut
 from si_stream.boundaries.detectors import Values, build_detector
 from si_stream.boundaries.options import DetectionOptions, SignalName
-from si_stream.boundaries.signals import Arrays, Signal, build_signal
+from si_stream.boundaries.signals import Arrays, Seen, Signal, build_signal
 
 
 class Alarm(NamedTuple):
@@ -45,51 +44,59 @@ class Watch:
         self.window_samples = options.window_samples
         self.detector = build_detector(options.kind)
         self._values: Values = np.zeros(0, np.bool_)
+        self._samples = np.zeros(0, np.int64)
+        """Which samples of the task the values are of."""
 
     def reset(self) -> None:
         self.signal.reset()
         self.detector.reset()
-        self._values = self._values[:0]
+        self._values, self._samples = self._values[:0], self._samples[:0]
 
-    def see(self, values: Values, seen: int) -> Alarm | None:
-        """The next values ``[n]``, behind ``seen`` others of the task."""
+    def see(self, seen: Seen, first: int) -> int | None:
+        """The next samples, of which the first is number ``first``; the number of one that alarms.
+
+        Those behind it are seen all the same.
+        """
+        rows, values = self.signal.read(seen, first)
         index = self.detector.alarmed(values)
-        alarm = None
         if index is not None:
-            alarm = self._alarm(values[: index + 1], seen)
             # The rest belongs to a task whose end is now known, or to one that is watched anew.
             self.detector.reset()
-        self._values = self._followed_by(values)
-        return alarm
+        every: Any = np.concatenate((self._values, values))
+        self._values = every[-self.window_samples :]
+        self._samples = np.concatenate((self._samples, rows + first))[-self.window_samples :]
+        return None if index is None else first + int(rows[index])
+
+    def cut(self, until: int) -> tuple[int, float]:
+        """The first sample of what is new, as the values up to a sample say, and the evidence.
+
+        Between two samples that have values it is in the middle.
+        """
+        count = int(np.searchsorted(self._samples, until, side="right"))
+        cut = find_cut(self._values[:count])
+        if cut.index == count:
+            return until + 1, 0.0
+        before, behind = self._samples[cut.index - 1], self._samples[cut.index]
+        return int(before + behind + 1) // 2, cut.evidence
 
     def state(self) -> Arrays:
         own = {f"signal.{name}": array for name, array in self.signal.state().items()}
         detector = np.frombuffer(self.detector.state(), np.uint8)
-        is_bits = self._values.dtype == np.bool_
         values: npt.NDArray[Any] = self._values
-        if is_bits:
+        if values.dtype == np.bool_:
             values = values.view(np.uint8)
-        return {"detector": detector, "errors": values, **own}
+        return {"detector": detector, "errors": values, "samples": self._samples, **own}
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:
         self.detector.load(state["detector"].tobytes())
         values = state["errors"]
         are_bits = values.dtype == np.uint8
         self._values = values.astype(np.bool_) if are_bits else values.astype(np.float64)
+        latest = np.arange(seen - len(values), seen)  # as of before samples could be left out
+        self._samples = state.get("samples", latest).astype(np.int64)
         prefix = "signal."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         self.signal.load(own)
-
-    def _alarm(self, values: Values, seen: int) -> Alarm:
-        latest = self._followed_by(values)
-        end = seen + len(values)
-        cut = find_cut(latest)
-        return Alarm(end - 1, end - len(latest) + cut.index, cut.evidence, self.name)
-
-    def _followed_by(self, values: Values) -> Values:
-        latest: Any = np.concatenate((self._values, values))
-        kept: Values = latest[-self.window_samples :]
-        return kept
 
 
 class DriftWatch:
@@ -115,18 +122,21 @@ class DriftWatch:
             watch.reset()
         self.seen = 0
 
-    def see(self, inputs: Tensor, labels: Tensor, logits: Tensor, wrong: Tensor) -> Alarm | None:
-        """The next samples ``[n]``, in order; those behind an alarm are seen all the same.
+    def see(self, seen: Seen) -> Alarm | None:
+        """The next samples, in order.
 
-        Returns the first alarm, of two at the same sample that of the signal named first.
+        Returns the first alarm, of two at the same sample that of the signal named first; with the
+        cut of that signal which has the most evidence of one.
         """
-        alarms = [
-            watch.see(watch.signal.values(inputs, labels, logits, wrong), self.seen)
-            for watch in self.watches
-        ]
-        self.seen += len(labels)
-        raised = [alarm for alarm in alarms if alarm is not None]
-        return min(raised, key=lambda alarm: alarm.sample, default=None)
+        alarms = [(watch.see(seen, self.seen), watch.name) for watch in self.watches]
+        self.seen += len(seen.labels)
+        raised = [(sample, name) for sample, name in alarms if sample is not None]
+        if not raised:
+            return None
+        sample, name = min(raised, key=lambda one: one[0])
+        cuts = [watch.cut(sample) for watch in self.watches]
+        cut, evidence = max(cuts, key=lambda one: one[1])
+        return Alarm(sample, cut, evidence, name)
 
     def state(self) -> Arrays:
         """Everything that it goes on from, to the bit."""
@@ -148,7 +158,7 @@ class DriftWatch:
             prefix = _prefix(watch)
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if "detector" in own:
-                watch.load(own)
+                watch.load(own, self.seen)
 
 
 def _prefix(watch: Watch) -> str:

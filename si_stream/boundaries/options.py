@@ -46,11 +46,11 @@ class DetectionOptions(Options):
         "the same task",
     )
     signals: tuple[SignalName, ...] = Field(
-        ("errors",),
+        ("errors", "inputs"),
         min_length=1,
         description="what is watched for a rise: errors of the predictions before training; inputs "
-        "that look unusual, for worlds that change without being predicted worse (errors,inputs "
-        "watches both); losses are for comparison",
+        "that look unusual, for worlds that change without being predicted worse; losses are for "
+        "comparison",
     )
     window_samples: int = Field(
         2048,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,20 +25,34 @@ from si_stream.boundaries.sketch import Sketch
 
 Arrays = dict[str, npt.NDArray[Any]]
 USUAL_SHARE = 0.95
-UNKNOWN: Values = np.zeros(0, np.bool_)
+LOOKED_AT = 8
+
+
+class Seen(NamedTuple):
+    """Samples of a task, ``[n]`` in order, and what was predicted of them before training."""
+
+    inputs: Tensor  # [n, *input_shape]
+    labels: Tensor  # [n]
+    logits: Tensor  # [n, C]
+    wrong: Tensor  # [n] bool
+
+
+class Read(NamedTuple):
+    """The numbers ``[m]`` that a signal has of samples, and of which ``[m]``, rising."""
+
+    rows: npt.NDArray[np.intp]
+    values: Values
+
+
+NOTHING = Read(np.zeros(0, np.intp), np.zeros(0, np.bool_))
 
 
 class Signal(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def values(self, inputs: Tensor, labels: Tensor, logits: Tensor, wrong: Tensor) -> Values:
-        """Of the next samples of a task, ``[n]``; or none ``[0]``, where too little is known yet.
-
-        Args:
-            inputs: ``[n, *input_shape]``; ``labels`` ``[n]``.
-            logits: ``[n, C]`` of the prediction before training; ``wrong`` ``[n]`` bool.
-        """
+    def read(self, seen: Seen, first: int) -> Read:
+        """Of the next samples of a task, of which the first is number ``first``, from 0."""
 
     def reset(self) -> None:  # noqa: B027  most remember nothing
         """A task has ended."""
@@ -56,9 +70,9 @@ class Errors(Signal):
 
     name = "errors"
 
-    def values(self, inputs: Tensor, labels: Tensor, logits: Tensor, wrong: Tensor) -> Values:
-        found: Values = wrong.cpu().numpy()
-        return found
+    def read(self, seen: Seen, first: int) -> Read:
+        values: Values = seen.wrong.cpu().numpy()
+        return Read(np.arange(len(values)), values)
 
 
 class Losses(Signal):
@@ -66,17 +80,19 @@ class Losses(Signal):
 
     name = "losses"
 
-    def values(self, inputs: Tensor, labels: Tensor, logits: Tensor, wrong: Tensor) -> Values:
-        given = torch.softmax(logits, 1).gather(1, labels.to(logits.device).unsqueeze(1))
-        found: Values = (1.0 - given.squeeze(1).cpu().double()).clamp(0.0, 1.0).numpy()
-        return found
+    def read(self, seen: Seen, first: int) -> Read:
+        labels = seen.labels.to(seen.logits.device).unsqueeze(1)
+        given = torch.softmax(seen.logits, 1).gather(1, labels).squeeze(1)
+        values: Values = (1.0 - given.cpu().double()).clamp(0.0, 1.0).numpy()
+        return Read(np.arange(len(values)), values)
 
 
 class Inputs(Signal):
     """1 for an input farther from the task's portrait, or nearer to it, than 95 of 100 are.
 
     The first thousand samples of a task draw its portrait and the second show what is usual; of
-    these there are no values. 10 µs a sample.
+    these there are no values. Then every eighth sample is looked at, since looking at all would
+    cost as much as a third of a small network's step.
     """
 
     name = "inputs"
@@ -87,21 +103,21 @@ class Inputs(Signal):
         self._usual: npt.NDArray[np.float64]
         self.reset()
 
-    def values(self, inputs: Tensor, labels: Tensor, logits: Tensor, wrong: Tensor) -> Values:
-        sketches = self._sketch.of(inputs.numpy())
+    def read(self, seen: Seen, first: int) -> Read:
+        inputs = seen.inputs.numpy()
         if self._portrait is None:
-            self._sums.add(sketches, labels)
+            self._sums.add(self._sketch.of(inputs), seen.labels)
             if self._sums.samples >= DRAWN_SAMPLES:
                 self._take(Portrait.of(self._sums))
-            return UNKNOWN
-        distances = self._distances(sketches)
+            return NOTHING
         if len(self._usual) < DRAWN_SAMPLES:
-            self._usual = np.concatenate((self._usual, distances))
-            return UNKNOWN
-        rest = (1 - USUAL_SHARE) / 2
-        nearest, farthest = np.quantile(self._usual, (rest, 1 - rest))
-        unusual: Values = (distances < nearest) | (distances > farthest)
-        return unusual
+            self._usual = np.concatenate((self._usual, self._distances(inputs)))
+            self._limits = limits_of(self._usual)
+            return NOTHING
+        rows = np.arange(-first % LOOKED_AT, len(inputs), LOOKED_AT)
+        distances = self._distances(inputs[rows])
+        nearest, farthest = self._limits
+        return Read(rows, (distances < nearest) | (distances > farthest))
 
     def reset(self) -> None:
         self._sums = Sums.none(self._labels, self._sketch.size)
@@ -126,22 +142,29 @@ class Inputs(Signal):
         if "portrait.means" in state:
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
+        if len(self._usual):
+            self._limits = limits_of(self._usual)
 
     def _take(self, portrait: Portrait) -> None:
         self._portrait = portrait
-        self._means = portrait.means[portrait.counts > 0]
-        self._factor = torch.linalg.cholesky(portrait.covariance)
+        factor = torch.linalg.cholesky(portrait.covariance)
+        whitening = torch.linalg.inv(factor).T.contiguous()
+        self._whitening = whitening.numpy()
+        self._means = (portrait.means[portrait.counts > 0] @ whitening).numpy()
 
-    def _distances(self, sketches: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _distances(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Squared, of each sample to the nearest label's mean, in units of the spread."""
-        z = torch.from_numpy(sketches)
-        whitened, means = (
-            torch.linalg.solve_triangular(self._factor, points.T, upper=False).T
-            for points in (z, self._means)
-        )
-        squares = (whitened.unsqueeze(1) - means.unsqueeze(0)).square().sum(2)
-        found: npt.NDArray[np.float64] = squares.min(1).values.numpy()
+        white, means = self._sketch.of(inputs) @ self._whitening, self._means
+        # |w − m|² = |w|² − 2w·m + |m|²
+        nearest = ((means * means).sum(1) - 2.0 * white @ means.T).min(1)
+        found: npt.NDArray[np.float64] = (white * white).sum(1) + nearest
         return found
+
+
+def limits_of(usual: npt.NDArray[np.float64]) -> tuple[float, float]:
+    rest = (1 - USUAL_SHARE) / 2
+    nearest, farthest = np.quantile(usual, (rest, 1 - rest)).tolist()
+    return nearest, farthest
 
 
 def build_signal(name: SignalName, input_shape: tuple[int, ...], labels: int) -> Signal:
