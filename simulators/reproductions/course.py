@@ -23,14 +23,11 @@ from si_stream.loop import Host, learn_stream
 from si_stream.rewinding import MemoryKeeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import State
+from simulators.reproductions.jobs import Stopped
 from simulators.reproductions.stream import MadeStream
 from simulators.scenarios import SampleSet
 
 EVALUATION_SAMPLES = 2000  # taken at once; bounds the memory
-
-
-class Stopped(Exception):
-    """Somebody asked for it; what was learned so far is of no use."""
 
 
 class Noticed(NamedTuple):
@@ -112,8 +109,8 @@ class Course(Host):
         """Of each sample, whether it was predicted wrongly before it was learned."""
         return np.concatenate(self._wrong) if self._wrong else np.zeros(0, np.bool_)
 
-    def head_of(self, first: int, end: int) -> Opening | None:
-        """The opening under which most of these samples were learned, the earlier of two equals."""
+    def active_in(self, first: int, end: int) -> Opening:
+        """Of the task under which most of these samples were learned, the earlier of two equals."""
         ends = [opening.first for opening in self.openings[1:]] + [self.state.ledger.samples]
         shared: dict[tuple[str, int], int] = {}
         for opening, until in zip(self.openings, ends, strict=True):
@@ -121,8 +118,6 @@ class Course(Host):
             if share > 0:
                 key = (opening.task, opening.head)
                 shared[key] = shared.get(key, 0) + share
-        if not shared:
-            return None
         task, head = max(shared, key=lambda key: shared[key])
         return next(one for one in self.openings if (one.task, one.head) == (task, head))
 
@@ -195,5 +190,3 @@ def places_behind(alarms: Sequence[Noticed]) -> list[int]:
     The next sample of each alarm that was taken.
     """
     return [learned for alarm, learned in alarms if alarm.decision == "taken"]
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, PositiveInt
@@ -25,11 +24,8 @@ class Recipe(Options):
     labels: LabelSpace = "local"
     replay: ReplayOptions = Field(ReplayOptions(holdout=False), validate_default=True)
 
-    def scenario(self, seed: int, directory: Path | None = None) -> Scenario:
-        """Its tasks.
-
-        Args:
-            directory: where data sets lie; `simulators.datasets.data_directory` by default.
+    def scenario(self, seed: int) -> Scenario:
+        """Its tasks, of a data set in `simulators.datasets.data_directory`.
 
         Raises:
             DataError: the data set can be neither found nor downloaded.
@@ -39,9 +35,7 @@ class Recipe(Options):
         from simulators.scenarios import load_scenario
         from simulators.sequences import sequenced
 
-        scenario = load_scenario(
-            self.data, seed=seed, task_count=self.task_count, directory=directory
-        )
+        scenario = load_scenario(self.data, seed=seed, task_count=self.task_count)
         if self.labels == "global":
             scenario = globally_labelled(scenario)
         return sequenced(

@@ -43,7 +43,7 @@ class Trial(Options):
         learner: groups of settings.
         rewind: False: boundaries are where the alarms are noticed, and nothing is taken back.
         on_request: run only where it is named.
-        sample_microseconds: roughly, on one core; for the time left alone.
+        seconds: that a run takes on one core, roughly; for the time left alone.
     """
 
     name: SilentScenario
@@ -53,7 +53,7 @@ class Trial(Options):
     learner: dict[str, dict[str, Any]]
     rewind: bool = True
     on_request: bool = False
-    sample_microseconds: float = 30.0
+    seconds: float = 45.0
 
 
 def _trial(
@@ -94,7 +94,7 @@ TRIALS: dict[str, Trial] = {
             Recipe(data="permuted-mnist", samples_per_task=15_000, replay=_replay()),
             preset="permuted-mnist",
             seeds=5,
-            sample_microseconds=500.0,
+            seconds=170.0,
         ),
         _trial(
             "split-cifar",
@@ -111,7 +111,7 @@ TRIALS: dict[str, Trial] = {
                 "network": {**PRESETS["split-cifar"]["model"]["network"], "dropout": False},
             },
             seeds=3,
-            sample_microseconds=2500.0,
+            seconds=320.0,
         ),
         _trial(
             "split-mnist-global",
@@ -191,7 +191,7 @@ TRIALS: dict[str, Trial] = {
             preset="split-digits",
             seeds=3,
             on_request=True,
-            sample_microseconds=60.0,
+            seconds=5.0,
         ),
     )
 }

@@ -9,27 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from si_stream.boundaries.drift import Errors
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.copies import device_name
-from si_stream.learning.options import ComputeOptions
+from si_stream.errors import SettingsError
 from si_stream.messages.codecs import encode
+from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
+from simulators.replay import envelopes, messages
 from simulators.reproductions.announcing import announced
 from simulators.reproductions.course import Course, places_behind
 from simulators.reproductions.machine import commit, versions
-from simulators.reproductions.records import Record
 from simulators.reproductions.recipe import Recipe
+from simulators.reproductions.records import Record
 from simulators.reproductions.silent.catalogue import Trial
 from simulators.reproductions.silent.matching import Detected
-from simulators.replay import envelopes, messages
 from simulators.scenarios import Scenario
 from simulators.stretches import stretches, true_boundaries
 
@@ -115,11 +115,19 @@ def settings_of(trial: Trial, seed: int, device: str = "auto") -> Settings:
     """Of the silent learner.
 
     Raises:
-        ValidationError: this version has no such setting.
+        SettingsError: this version has no such setting.
     """
     groups = {**trial.learner, "model": {**trial.learner["model"], "seed": seed}}
-    compute = ComputeOptions(device=device)  # type: ignore[arg-type]
-    return Settings(directory=Path("unused"), compute=compute, **groups)
+    try:
+        return Settings.model_validate({**groups, "compute": {"device": device}})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
+        )
+        raise SettingsError(
+            f"scenario {trial.name} asks for what this version has not ({wrong}): leave it out, "
+            "naming the others with --scenario"
+        ) from error
 
 
 def decided_by(trial: Trial, seed: int, device: str = "auto") -> dict[str, Any]:
@@ -141,18 +149,11 @@ def defaults() -> dict[str, Any]:
     return {"stream": usual, "learner": _groups(Settings()), "rewind": True}
 
 
-def sample_count(trial: Trial, seed: int, data: Path | None = None) -> int:
-    """Training samples of the stream."""
-    options = trial.stream.options(seed, "silent")
-    return sum(one.count for one in stretches(trial.stream.scenario(seed, data), options))
-
-
 def run_trial(
     trial: Trial,
     seed: int,
     *,
     device: str = "auto",
-    data: Path | None = None,
     keep_errors: bool = False,
     progress: Callable[[float], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -160,7 +161,6 @@ def run_trial(
     """Learn the stream told, and silent.
 
     Args:
-        data: where data sets lie, as for `Recipe.scenario`.
         keep_errors: for a picture.
         progress: is told which share of the run is done.
         stop: asked after each batch.
@@ -174,7 +174,7 @@ def run_trial(
     undetecting = settings.model_copy(
         update={"detection": settings.detection.model_copy(update={"kind": "off"})}
     )
-    scenario = trial.stream.scenario(seed, data)
+    scenario = trial.stream.scenario(seed)
     silence, telling = (trial.stream.options(seed, told) for told in ("silent", "announced"))
     counts = [one.count for one in stretches(scenario, silence)]
     lives, done = 2 if trial.rewind else 3, 0
@@ -204,9 +204,9 @@ def run_trial(
             task=name,
             first=first,
             end=end,
-            silent_task=silent.head_of(first, end).task,
-            silent_head=silent.head_of(first, end).head,
-            told_head=told.head_of(first, end).head,
+            silent_task=silent.active_in(first, end).task,
+            silent_head=silent.active_in(first, end).head,
+            told_head=told.active_in(first, end).head,
         )
         for name, (first, end) in zip(shown, bounds, strict=True)
     ]
@@ -262,7 +262,7 @@ def _accuracies_silent(
 ) -> dict[str, float]:
     last = {task.name: (task.test, *at) for task, at in zip(scenario.tasks, bounds, strict=True)}
     return {
-        name: course.accuracy(test, course.head_of(first, end).head)
+        name: course.accuracy(test, course.active_in(first, end).head)
         for name, (test, first, end) in last.items()
     }
 
@@ -316,9 +316,7 @@ def _groups(settings: Settings) -> dict[str, Any]:
     return {name: dumped[name] for name in GROUPS}
 
 
-def _enveloped(stream: Iterator[Any]) -> Iterator[Envelope]:
-    from si_stream.messages.kinds import Samples
-
+def _enveloped(stream: Iterator[Message]) -> Iterator[Envelope]:
     for index, message in enumerate(stream):
         event_id = f"{index:06d}" if isinstance(message, Samples) else None
         yield encode(message, source="/simulators", event_id=event_id)
