@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from simulators.reproductions.silent.matching import Match
 from simulators.reproductions.silent.summary import average, matched
@@ -83,7 +84,7 @@ def _draw_whole(axes: Axes, record: TrialRecord, shares: Sequence[float], title:
     axes.plot(begins + errors.bin_samples / 2, 100 * np.array(shares), color=BLUE, lw=1.1)
     for place in record.true_boundaries:
         axes.axvline(place, color=TEXT, lw=0.9, ls=(0, (2, 2)))
-    axes.set_title(title, loc="left", weight="bold", fontsize=10.5)
+    axes.set_title(title, loc="left", weight="bold", fontsize=10.5, pad=10)
     axes.set_xlim(0, record.samples)
     axes.set_ylim(0, top)
     axes.set_xlabel("samples")
@@ -200,10 +201,8 @@ def draw_summary(records: Mapping[str, Sequence[TrialRecord]], path: Path) -> No
         delay.set_title("from change to alarm, samples", loc="left", weight="bold", fontsize=10.5)
         cut.set_title("error of the cut, samples", loc="left", weight="bold", fontsize=10.5)
         accuracy.set_title("average accuracy, %", loc="left", weight="bold", fontsize=10.5)
-        for axes in (delay, cut):
-            axes.set_xscale("symlog", linthresh=1 if axes is cut else 10)
-            axes.set_xlim(left=-0.3 if axes is cut else 0)
-            axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        _scale(delay, linear_up_to=20, left=0)
+        _scale(cut, linear_up_to=2, left=-0.3)
         delay.set_yticks(list(heights.values()), list(heights))
         delay.set_ylim(-0.7, len(names) - 0.3)
         for axes in (delay, cut, accuracy):
@@ -224,6 +223,20 @@ def draw_summary(records: Mapping[str, Sequence[TrialRecord]], path: Path) -> No
             frameon=False,
         )
         save(figure, path)
+
+
+def _scale(axes: Axes, linear_up_to: float, left: float) -> None:
+    """Logarithmic, but from 0 on."""
+    right = max(1.15 * axes.get_xlim()[1], 2 * linear_up_to)
+    axes.set_xscale("symlog", linthresh=linear_up_to)
+    places = [0, *(step * power for power in (1, 10, 100, 1000) for step in (1, 2, 5))]
+    axes.set_xticks(
+        [place for place in places if place in {0, linear_up_to} or linear_up_to < place < right],
+        minor=False,
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    axes.set_xlim(left, right)
 
 
 def _scatter(axes: Axes, values: Sequence[int], height: float) -> None:

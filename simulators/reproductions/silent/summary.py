@@ -68,8 +68,12 @@ def summarised(title: str, records: Sequence[TrialRecord]) -> dict[str, Any]:
         summary |= _old_tasks(records)
     if any(len(record.stretches) > len(record.accuracy) for record in records):
         summary |= _recurrence([record.stretches for record in records])
-    if drift := records[0].drift_samples:
-        summary["found_within_drift"] = sum(delay < drift for delay in delays)
+    if any(record.drift_samples for record in records):
+        summary["found_within_drift"] = sum(
+            one.delay < record.drift_samples
+            for record, matching in zip(records, matchings, strict=True)
+            for one in matching.matches
+        )
     with_rewind = [
         mean(record.accuracy_with_rewind.values())
         for record in records
