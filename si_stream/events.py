@@ -103,6 +103,23 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class WorldCompared:
+    """The first samples of a task that nobody has named were held against the known tasks.
+
+    ``returned`` is the task that is taken up again for it, None where its world is new. ``nearest``
+    is the one whose portrait is least far, with its ``distance`` and the ``limit`` below which the
+    world is the same. ``sample`` is the task's first, over the model's life.
+    """
+
+    task: str
+    sample: int
+    returned: str | None
+    nearest: str
+    distance: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The tallies of one track on the active task since it began, read every so many steps."""
 
@@ -193,6 +210,7 @@ Event = (
     | BatchQuarantined
     | Alarmed
     | Rewound
+    | WorldCompared
     | Progress
     | Evaluated
     | LayerMeasured

@@ -113,6 +113,7 @@ def learn_stream(
                         seconds = perf_counter() - started
                         learned = (batch.task.name, batch.size, seconds, ledger.steps)
                         emit(events.BatchLearned(*learned))
+                        state.portraits.see(batch.task.number, batch.inputs, batch.labels)
                         watch(state, batch.task, emit)
                         if rewinder and rewinder.saw_change(state, batch, emit):  # detect
                             return True
@@ -128,6 +129,7 @@ def learn_stream(
                         for track in tracks:
                             tell_progress(track, state, task, emit)
                             track.consolidate(task)  # consolidate
+                        state.portraits.end(task.number)
                         for track in tracks:
                             evaluate_all(track, state, task, emit)  # evaluate
                     if rewinder:

@@ -19,6 +19,7 @@ import numpy as np
 from si_stream import events
 from si_stream.batches import Batch, Segment, TaskEnd
 from si_stream.boundaries.drift import Alarm
+from si_stream.boundaries.returning import COMPARED_SAMPLES, known_world
 from si_stream.brokers.interface import Position
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.settings import Settings
@@ -75,6 +76,7 @@ class Rewinder:
     def __init__(self, state: State, keeper: Keeper) -> None:
         self._keeper = keeper
         self.options = state.settings.detection
+        self.max_tasks = state.settings.boundaries.max_tasks
         self.spacing = spacing_samples(state.settings)
         self.older = self.newer = keeper.copy(state)
         self.heard: dict[int, Position] = {}
@@ -101,6 +103,8 @@ class Rewinder:
                 self._rewind(state, cut, emit)
                 state.ledger.cut = partition, place
                 return True
+        if self._is_known_world(state, batch, emit):
+            return True
         if ledger.samples - self.newer.ledger.samples >= self.spacing:
             self._keep(state)
         return False
@@ -132,6 +136,33 @@ class Rewinder:
             self._keeper.drop(self.older)
             self.older = self.newer
 
+    def _is_known_world(self, state: State, batch: Batch, emit: events.Emit) -> bool:
+        """Whether the first samples of a task show that it is one that is known.
+
+        Then the state has been rewound to the boundary before it, to take up the known one instead.
+        """
+        ledger, portraits = state.ledger, state.portraits
+        seen, tasks = portraits.seen, ledger.tasks
+        is_due = seen >= COMPARED_SAMPLES > seen - batch.size
+        if not (is_due and tasks.unnamed and self.options.returning):
+            return False
+        # The task that has just ended is out of the question: its end is what was noticed.
+        others = {task: one for task, one in portraits.known.items() if task != tasks.ended}
+        first = ledger.samples - seen
+        if not others or self.older.ledger.samples > first:
+            return False
+        number, fits = known_world(portraits.drawn, others)
+        near = min(fits, key=lambda task: fits[task].distance) if number is None else number
+        name, fit = tasks.known[near].name, fits[near]
+        returned = None if number is None else name
+        figures = (name, fit.distance, fit.limit)
+        emit(events.WorldCompared(batch.task.name, first, returned, *figures))
+        if returned is None:
+            return False
+        self._rewind(state, first, emit)
+        state.ledger.tasks.announced = returned
+        return True
+
     def _decision(self, state: State, alarm: Alarm, cut: int) -> str:
         ledger, options = state.ledger, self.options
         if alarm.cut > alarm.sample:
@@ -142,6 +173,8 @@ class Rewinder:
             return "short-task"
         if ledger.told_at is not None and ledger.told_at - cut <= options.told_within_samples:
             return "told"
+        if len(ledger.tasks.known) >= self.max_tasks:
+            return "max-tasks"
         recent = [one for one in ledger.detections if one > cut - options.cap_samples]
         return "cap" if len(recent) >= options.max_boundaries else "taken"
 
@@ -181,6 +214,7 @@ class Rewinder:
 
 
 def spacing_samples(settings: Settings) -> int:
-    """Between two copies: beyond the window that a cut is looked for in, and so far apart that
-    copying takes a small part of the time."""
-    return max(2 * settings.detection.window_samples, 64 * settings.model.batch_size)
+    """Between two copies: beyond the window that a cut is looked for in and the samples that a
+    world is known by, and so far apart that copying takes a small part of the time."""
+    batch, window = settings.model.batch_size, settings.detection.window_samples
+    return max(2 * window, 64 * batch, 2 * COMPARED_SAMPLES)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from si_stream.batches import Batch, TaskEnd
 from si_stream.boundaries.drift import DriftWatch
+from si_stream.boundaries.portraits import Portraits
 from si_stream.boundaries.tasks import Task, Tasks
 from si_stream.brokers.interface import Position
 from si_stream.evaluation.holdout import Holdouts
@@ -189,6 +190,7 @@ class State:
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
         self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
+        self.portraits = Portraits(model.input_shape, model.outputs)
         self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
@@ -208,7 +210,8 @@ class State:
         if self.drift is not None:
             watched = self.drift.state().items()
             tensors |= {f"drift/{name}": torch.tensor(value) for name, value in watched}
-        return tensors
+        portraits = self.portraits.state().items()
+        return tensors | {f"portraits/{name}": tensor for name, tensor in portraits}
 
     def measures(self) -> dict[str, Measures]:
         for track in self.tracks:
@@ -226,16 +229,19 @@ class State:
         """
         self.ledger = ledger
         for track in self.tracks:
-            prefix = f"{track.name}/"
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            track.learner.load_state(own)
+            track.learner.load_state(_part(tensors, track.name))
             track.resume(measures[track.name])
+        self.portraits.load(_part(tensors, "portraits"))
         if self.drift is not None:
             self.drift.reset()
-            if "drift/detector" in tensors:
-                names = ("detector", "errors", "seen")
-                self.drift.load({name: tensors[f"drift/{name}"].numpy() for name in names})
+            if watched := _part(tensors, "drift"):
+                self.drift.load({name: tensor.numpy() for name, tensor in watched.items()})
 
     def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
         settings = self.settings
         return Learner(settings.model, settings.optimiser, consolidator, settings.compute)
+
+
+def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}/"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

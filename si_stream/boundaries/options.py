@@ -75,4 +75,9 @@ class DetectionOptions(Options):
         description="detected boundaries within cap_samples; alarms beyond are recorded and not "
         "taken, since each boundary stiffens the weights for good",
     )
+    returning: bool = Field(
+        True,
+        description="take a known task up again where the first samples behind a boundary look "
+        "like its own, and nobody names the task; else each visit opens another head",
+    )
     cap_samples: int = Field(100_000, ge=1, description="samples that max_boundaries is counted in")

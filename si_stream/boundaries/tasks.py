@@ -41,6 +41,10 @@ class Tasks(BaseModel):
     active: Task | None = None
     announced: str | None = None
     event_ids: list[str] = []
+    ended: int | None = None
+    """The number of the task that ended last."""
+    unnamed: bool = False
+    """Whether nobody has named the active task, so that it may be a known one."""
 
     def copied(self) -> Tasks:
         """As they are now; a task, once opened, is never changed."""
@@ -62,6 +66,7 @@ class Tasks(BaseModel):
         if self.active is None:
             name, number = self.name_of(told), len(self.known)
             head = 0 if shared_head else number
+            self.unnamed = told is None and self.announced is None
             self.active = self.find(name)
             if self.active is None:
                 self.active = Task(name=name, number=number, head=head, classes=classes)
@@ -106,4 +111,5 @@ class Tasks(BaseModel):
     def end(self, event_ids: Iterable[str], next_task: str | None) -> None:
         """No task is active any more; the messages' event ids will not act again."""
         self.event_ids = [*self.event_ids, *event_ids][-REMEMBERED_EVENT_IDS:]
+        self.ended = self.active.number if self.active else self.ended
         self.active, self.announced = None, next_task

@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import safetensors.torch
+
 import services.learner
 from services.learner_host import LearnerHost
 from si_stream.batches import Batch
@@ -194,7 +196,7 @@ class Watch:
         around(CheckpointStore, "prune", before=prune, after=pruned)
 
     def _watch_files(self) -> None:
-        around(files, "save_file", after=self.reaching(Point.TEMPORARY_WRITTEN))
+        around(safetensors.torch, "save_file", after=self.reaching(Point.TEMPORARY_WRITTEN))
         around(os, "fsync", before=self._fsync, after=self._fsynced)
         around(os, "rename", before=self._rename, after=self._renamed)
         around(os, "unlink", after=self._unlinked)

@@ -1,0 +1,55 @@
+"""The sketch of an input: a few numbers in which the means and spreads of a world can be compared.
+
+Each element of an input is added to, or taken from, one of a few bins. Inner products survive that
+but for noise, so what two worlds differ in they differ in as sketches too. Invariant: the same
+shape has the same bins for ever, since they follow from integer arithmetic alone.
+
+Reference: Charikar, Chen & Farach-Colton, "Finding frequent items in data streams", ICALP (2002);
+Weinberger et al., "Feature hashing for large scale multitask learning", ICML (2009).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BINS = 128
+
+
+class Sketch:
+    """Args:
+        input_shape: of one input.
+
+    Example:
+        >>> sketch = Sketch((28, 28))
+        >>> sketch.of(np.zeros((5, 28, 28), np.uint8)).shape
+        (5, 128)
+    """
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        elements = math.prod(input_shape)
+        self.size = min(BINS, elements)
+        drawn = _mixed(np.arange(elements, dtype=np.uint64))
+        bins = (drawn % np.uint64(self.size)).astype(np.intp)
+        bins[: self.size] = np.arange(self.size)  # none is empty, and a small input is itself
+        signs = np.where((drawn >> np.uint64(63)) == 1, -1.0, 1.0).astype(np.float32)
+        self._order = np.argsort(bins, kind="stable")
+        self._starts = np.searchsorted(bins[self._order], np.arange(self.size))
+        self._signs = signs[self._order]
+
+    def of(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """``[n, *input_shape]``, uint8 (as a share of 255) or float32 → ``[n, size]``."""
+        signs = self._signs / np.float32(255) if inputs.dtype == np.uint8 else self._signs
+        signed = inputs.reshape(len(inputs), -1)[:, self._order] * signs
+        return np.add.reduceat(signed, self._starts, axis=1).astype(np.float64)
+
+
+def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Each number's bits, mixed (SplitMix64: Steele, Lea & Flood, OOPSLA 2014)."""
+    mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
