@@ -64,6 +64,7 @@ class Course(Host):
     Attributes:
         state: of the learner.
         alarms: each once, in the order in which they came.
+        compared: worlds that were held against the known ones, each once.
         openings: which tasks were active from where on, as it is in the end.
         again: samples that were learned more than once.
     """
@@ -80,6 +81,7 @@ class Course(Host):
         torch.set_num_threads(settings.compute.threads)
         self.state = State(settings, "made")
         self.alarms: list[Noticed] = []
+        self.compared: list[events.WorldCompared] = []
         self.openings: list[Opening] = []
         self.again = 0
         self.taken_back: list[TakenBack] = []
@@ -144,6 +146,9 @@ class Course(Host):
                 noticed = Noticed(event, self.state.ledger.samples)
                 if noticed not in self.alarms:
                     self.alarms.append(noticed)
+            case events.WorldCompared():
+                if event not in self.compared:
+                    self.compared.append(event)
             case events.Rewound():
                 self._rewind(event.samples, event.again)
             case events.Rejected():

@@ -81,8 +81,8 @@ def _replay(**chosen: Any) -> ReplayOptions:
     return ReplayOptions(**{"holdout": False, "boundary_jitter_samples": 255, **chosen})
 
 
-# A head of zeros with outputs that its task never asks for first learns to rule them out, so fast that
-# it unlearns the rest: errors rise from 10 to 50 % some 600 samples after a start, told or silent.
+# A head of zeros with outputs that its task never asks for learns to rule them out first, and so
+# fast that it unlearns the rest: errors rise from 10 to 50 % some 600 samples after a start.
 _TEN_LABELS: dict[str, Any] = {
     "outputs": 10,
     "network": {

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from simulators.reproductions.silent.matching import Match
+from simulators.reproductions.silent.matching import Detected
 from simulators.reproductions.silent.summary import average, matched
 from simulators.reproductions.silent.trial import Close, ErrorRecord, StretchRecord, TrialRecord
 from simulators.reproductions.style import (
@@ -21,6 +21,7 @@ from simulators.reproductions.style import (
     FAINT,
     GREEN,
     ORANGE,
+    PINK,
     SHADE,
     TEXT,
     grid,
@@ -51,7 +52,7 @@ def draw_scenario(record: TrialRecord, title: str, path: Path) -> None:
     errors = record.errors
     assert errors is not None
     with styled():
-        rows = 2 if errors.changes else 1
+        rows = 2 if errors.places else 1
         figure = new_figure(11, 3.3 * rows + 0.4)
         parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
         whole = parts[0].subplots(1, 2, sharey=True)
@@ -60,13 +61,12 @@ def draw_scenario(record: TrialRecord, title: str, path: Path) -> None:
         _draw_whole(whole[1], record, errors.silent, f"silent: {silent} on average")
         _mark_detected(whole[1], record)
         whole[0].set_ylabel("errors, %")
-        if errors.changes:
-            around = parts[1].subplots(1, len(errors.changes), sharey=True, squeeze=False)[0]
-            found = {one.true: one for one in matched(record).matches}
-            for axes, change, place in zip(
-                around, errors.changes, record.true_boundaries, strict=False
-            ):
-                _draw_close(axes, change, place, found.get(place), record.drift_samples)
+        if errors.places:
+            around = parts[1].subplots(1, len(errors.places), sharey=True, squeeze=False)[0]
+            found = {one.true: one.detected for one in matched(record).matches}
+            found |= {one.cut: one for one in matched(record).false}
+            for axes, close in zip(around, errors.places, strict=True):
+                _draw_close(axes, close, found.get(close.place), record.drift_samples)
             around[0].set_ylabel(f"errors, %\n(mean of {MEAN_SAMPLES})")
         figure.suptitle(f"{title}: seed {record.seed}", x=0.012, ha="left", fontsize=13)
         figure.legend(
@@ -118,38 +118,37 @@ def _mark_detected(axes: Axes, record: TrialRecord) -> None:
     top = axes.get_ylim()[1]
     false = set(matched(record).false)
     for one in record.detected:
-        colour = ORANGE if one in false else GREEN
+        colour = PINK if one in false else GREEN
         axes.plot([one.cut], [top], "v", color=colour, ms=8, clip_on=False, zorder=4)
     for alarm in record.alarms:
         if alarm.decision != "taken":
             axes.plot([alarm.sample], [top], "x", color=FAINT, ms=6, clip_on=False, zorder=4)
 
 
-def _draw_close(
-    axes: Axes, change: Close, place: int, found: Match | None, drift_samples: int
-) -> None:
-    if drift_samples:
+def _draw_close(axes: Axes, close: Close, found: Detected | None, drift_samples: int) -> None:
+    place = close.place
+    if drift_samples and close.is_true:
         axes.axvspan(0, drift_samples, color=SHADE, lw=0, zorder=0)
     for bits, colour, width in (
-        (change.told, FAINT, 1.0),
-        (change.silent, BLUE, 1.4),
-        (change.taken_back, ORANGE, 1.4),
+        (close.told, FAINT, 1.0),
+        (close.silent, BLUE, 1.4),
+        (close.taken_back, ORANGE, 1.4),
     ):
         shares = 100 * _running_mean(bits)
-        behind = change.first - place + np.arange(len(shares))
-        if found and bits == change.taken_back:  # after the alarm nothing was learned
-            shares = shares[: found.detected.alarm + 1 - change.first]
-            behind = behind[: len(shares)]
-        axes.plot(behind, shares, color=colour, lw=width)
-    axes.axvline(0, color=TEXT, lw=0.9, ls=(0, (2, 2)))
+        if found and bits is close.taken_back:  # behind the alarm only the rest of its batch
+            shares = shares[: found.alarm + 1 - close.first]
+        axes.plot(close.first - place + np.arange(len(shares)), shares, color=colour, lw=width)
+    if close.is_true:
+        axes.axvline(0, color=TEXT, lw=0.9, ls=(0, (2, 2)))
     if found:
-        axes.axvline(found.detected.cut - place, color=GREEN, lw=1.2)
-        axes.axvline(found.detected.alarm - place, color=ORANGE, lw=1.2, ls=(0, (4, 1.5)))
-        title = f"alarm +{found.delay}, cut {found.detected.cut - place:+d}".replace("-", "−")
+        axes.axvline(found.cut - place, color=GREEN if close.is_true else PINK, lw=1.2)
+        axes.axvline(found.alarm - place, color=ORANGE, lw=1.2, ls=(0, (4, 1.5)))
+        title = f"alarm {found.alarm - place:+,}, cut {found.cut - place:+,}".replace("-", "−")
+        title = title if close.is_true else "false alarm"
     else:
         title = "missed"
     axes.set_title(title, loc="left", fontsize=9.5)
-    axes.set_xlim(change.first - place, change.first - place + len(change.silent))
+    axes.set_xlim(close.first - place, close.first - place + len(close.silent))
     axes.set_ylim(0, 100)
     axes.set_xlabel(f"from sample {place:,}")
     axes.locator_params(axis="x", nbins=4)
@@ -172,7 +171,7 @@ def _legend(record: TrialRecord, errors: ErrorRecord) -> list[Line2D]:
         dashed = Line2D([], [], color=TEXT, lw=0.9, ls=(0, (2, 2)), label="true change")
         cut = Line2D([], [], color=GREEN, lw=1.2, marker="v", ms=7, label="detected: cut")
         handles += [dashed, cut]
-    if errors.changes:
+    if errors.places:
         handles += [
             Line2D([], [], color=ORANGE, lw=1.4, label="taken back, up to the alarm"),
             Line2D([], [], color=FAINT, lw=1.0, label="told"),
@@ -181,7 +180,7 @@ def _legend(record: TrialRecord, errors: ErrorRecord) -> list[Line2D]:
         style = {"marker": "x", "ls": "", "color": FAINT, "ms": 6}
         handles.append(Line2D([], [], label="alarm that was not taken", **style))  # type: ignore[arg-type]
     if matched(record).false:
-        false = {"marker": "v", "ls": "", "color": ORANGE, "ms": 7}
+        false = {"marker": "v", "ls": "", "color": PINK, "ms": 7}
         handles.append(Line2D([], [], label="false alarm", **false))  # type: ignore[arg-type]
     return handles
 

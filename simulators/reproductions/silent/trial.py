@@ -7,7 +7,8 @@ weights; what differs is who says where a task ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -29,13 +30,13 @@ from simulators.reproductions.machine import commit, versions
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Record
 from simulators.reproductions.silent.catalogue import Trial
-from simulators.reproductions.silent.matching import Detected
+from simulators.reproductions.silent.matching import Detected, Matching, match
 from simulators.scenarios import Scenario
 from simulators.stretches import stretches, true_boundaries
 
 CURVE_POINTS = 600
 CLOSE_BEFORE, CLOSE_BEHIND = 256, 512  # samples of the errors around a change
-CLOSE_CHANGES = 5
+CLOSE_PLACES = 5
 GROUPS = ("model", "optimiser", "consolidator", "compute", "boundaries", "detection", "holdout")
 
 
@@ -53,6 +54,17 @@ class AlarmRecord(Part):
     evidence: float
     decision: str
     learned: int
+
+
+class ComparedRecord(Part):
+    """A task's first samples, held against the known tasks; ``returned`` was taken up again."""
+
+    task: str
+    sample: int
+    returned: str | None
+    nearest: str
+    distance: float
+    limit: float
 
 
 class StretchRecord(Part):
@@ -75,9 +87,14 @@ class AccuracyRecord(Part):
 
 
 class Close(Part):
-    """Errors around a change, from sample ``first`` on: a string of 0 and 1 for each life, and of
-    those that the silent one took back."""
+    """Errors around a place, from sample ``first`` on: a string of 0 and 1 for each life, and of
+    those that the silent one took back.
 
+    ``place`` is that of a change, or of a boundary that was detected where there is none.
+    """
+
+    place: int
+    is_true: bool
     first: int
     told: str
     silent: str
@@ -85,12 +102,12 @@ class Close(Part):
 
 
 class ErrorRecord(Part):
-    """The share of errors in every ``bin_samples`` samples, and each error around a change."""
+    """The share of errors in every ``bin_samples`` samples, and each error around some places."""
 
     bin_samples: int
     told: list[float]
     silent: list[float]
-    changes: list[Close]
+    places: list[Close]
 
 
 class TrialRecord(Record):
@@ -100,6 +117,7 @@ class TrialRecord(Record):
     true_boundaries: list[int]
     drift_samples: int
     alarms: list[AlarmRecord]
+    compared: list[ComparedRecord]
     stretches: list[StretchRecord]
     accuracy: dict[str, AccuracyRecord]
     accuracy_with_rewind: dict[str, float] | None = None
@@ -108,7 +126,12 @@ class TrialRecord(Record):
 
     @property
     def detected(self) -> list[Detected]:
-        return [Detected(one.cut, one.sample) for one in self.alarms if one.decision == "taken"]
+        return detected_in(self.alarms)
+
+
+def detected_in(alarms: Iterable[AlarmRecord]) -> list[Detected]:
+    """The boundaries of the alarms that were taken."""
+    return [Detected(one.cut, one.sample) for one in alarms if one.decision == "taken"]
 
 
 def settings_of(trial: Trial, seed: int, device: str = "auto") -> Settings:
@@ -210,6 +233,18 @@ def run_trial(
         )
         for name, (first, end) in zip(shown, bounds, strict=True)
     ]
+    alarms = [
+        AlarmRecord(
+            sample=alarm.sample,
+            cut=alarm.cut,
+            evidence=round(alarm.evidence, 3),
+            decision=alarm.decision,
+            learned=learned,
+        )
+        for alarm, learned in detecting.alarms
+    ]
+    changes, drift = true_boundaries(scenario, silence), silence.drift_samples
+    found = match(changes, detected_in(alarms), sum(counts), drift_samples=drift)
     return TrialRecord(
         scenario=trial.name,
         seed=seed,
@@ -220,25 +255,17 @@ def run_trial(
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - started, 1),
         samples=sum(counts),
-        true_boundaries=true_boundaries(scenario, silence),
-        drift_samples=silence.drift_samples,
-        alarms=[
-            AlarmRecord(
-                sample=alarm.sample,
-                cut=alarm.cut,
-                evidence=round(alarm.evidence, 3),
-                decision=alarm.decision,
-                learned=learned,
-            )
-            for alarm, learned in detecting.alarms
-        ],
+        true_boundaries=changes,
+        drift_samples=drift,
+        alarms=alarms,
+        compared=[ComparedRecord.model_validate(asdict(one)) for one in detecting.compared],
         stretches=drawn,
         accuracy=_accuracies(scenario, drawn, told, silent),
         accuracy_with_rewind=None
         if trial.rewind
         else _accuracies_silent(scenario, bounds, detecting),
         again=detecting.again,
-        errors=_errors(told, detecting, bounds, silence.drift_samples) if keep_errors else None,
+        errors=_errors(told, detecting, sum(counts), found, drift) if keep_errors else None,
     )
 
 
@@ -267,16 +294,17 @@ def _accuracies_silent(
     }
 
 
-def _errors(
-    told: Course, silent: Course, bounds: list[tuple[int, int]], drift_samples: int
-) -> ErrorRecord:
-    size = -(-bounds[-1][1] // CURVE_POINTS)
+def _errors(told: Course, silent: Course, samples: int, found: Matching, drift: int) -> ErrorRecord:
+    size = -(-samples // CURVE_POINTS)
+    true = [*found.missed, *(one.true for one in found.matches)]
+    places = [(place, True) for place in true] + [(one.cut, False) for one in found.false]
     return ErrorRecord(
         bin_samples=size,
         told=_binned(told.wrong, size),
         silent=_binned(silent.wrong, size),
-        changes=[
-            _close(told, silent, first, drift_samples) for first, _ in bounds[1 : CLOSE_CHANGES + 1]
+        places=[
+            _close(told, silent, place, is_true, drift)
+            for place, is_true in sorted(places)[:CLOSE_PLACES]
         ],
     )
 
@@ -289,17 +317,19 @@ def _binned(wrong: Errors, size: int) -> list[float]:
     return rounded
 
 
-def _close(told: Course, silent: Course, change: int, drift_samples: int) -> Close:
-    begin, end = max(0, change - CLOSE_BEFORE), change + CLOSE_BEHIND + drift_samples
+def _close(told: Course, silent: Course, place: int, is_true: bool, drift_samples: int) -> Close:
+    begin, end = max(0, place - CLOSE_BEFORE), place + CLOSE_BEHIND + drift_samples
     taken_back = next(
         (
             wrong[begin - first : end - first]
             for first, wrong in silent.taken_back
-            if first <= begin and change < first + len(wrong)
+            if first <= begin and place < first + len(wrong)
         ),
         np.zeros(0, np.bool_),
     )
     return Close(
+        place=place,
+        is_true=is_true,
         first=begin,
         told=_bits(told.wrong[begin:end]),
         silent=_bits(silent.wrong[begin:end]),

@@ -39,6 +39,7 @@ def record(seed: int = 0, **fields: Any) -> TrialRecord:
         "true_boundaries": [1000],
         "drift_samples": 0,
         "alarms": [alarm(1003, 1040)],
+        "compared": [],
         "stretches": [stretch("a-1", 0, 1000, "task-1"), stretch("a-2", 1000, 2000, "task-2")],
         "accuracy": {
             "a-1": AccuracyRecord(told=0.9, silent=0.8),
