@@ -196,7 +196,7 @@ TRIALS: dict[str, Trial] = {
         _trial(
             "split-digits",
             "scikit-learn's digits, 2 a task; no download, some seconds",
-            Recipe(data="split-digits", task_count=3, replay=_replay(epochs_per_task=12)),
+            Recipe(data="split-digits", task_count=3, replay=_replay(epochs_per_task=8)),
             preset="split-digits",
             seeds=3,
             on_request=True,

@@ -70,7 +70,7 @@ def draw_scenario(record: TrialRecord, title: str, path: Path) -> None:
             around[0].set_ylabel(f"errors, %\n(mean of {MEAN_SAMPLES})")
         figure.suptitle(f"{title}: seed {record.seed}", x=0.012, ha="left", fontsize=13)
         figure.legend(
-            handles=_legend(record, errors), loc="outside lower center", ncols=5, frameon=False
+            handles=_legend(record, errors), loc="outside lower center", ncols=6, frameon=False
         )
         save(figure, path)
 
@@ -116,7 +116,10 @@ def _short(names: Sequence[str]) -> list[str]:
 
 def _mark_detected(axes: Axes, record: TrialRecord) -> None:
     top = axes.get_ylim()[1]
-    false = set(matched(record).false)
+    found = matched(record)
+    false = set(found.false)
+    for place in found.missed:
+        axes.plot([place], [top], "v", mec=ORANGE, mfc="white", ms=8, clip_on=False, zorder=4)
     for one in record.detected:
         colour = PINK if one in false else GREEN
         axes.plot([one.cut], [top], "v", color=colour, ms=8, clip_on=False, zorder=4)
@@ -179,7 +182,11 @@ def _legend(record: TrialRecord, errors: ErrorRecord) -> list[Line2D]:
     if any(alarm.decision != "taken" for alarm in record.alarms):
         style = {"marker": "x", "ls": "", "color": FAINT, "ms": 6}
         handles.append(Line2D([], [], label="alarm that was not taken", **style))  # type: ignore[arg-type]
-    if matched(record).false:
+    found = matched(record)
+    if found.missed:
+        missed = {"marker": "v", "ls": "", "mec": ORANGE, "mfc": "white", "ms": 7}
+        handles.append(Line2D([], [], label="missed", **missed))  # type: ignore[arg-type]
+    if found.false:
         false = {"marker": "v", "ls": "", "color": PINK, "ms": 7}
         handles.append(Line2D([], [], label="false alarm", **false))  # type: ignore[arg-type]
     return handles

@@ -296,16 +296,13 @@ def _accuracies_silent(
 
 def _errors(told: Course, silent: Course, samples: int, found: Matching, drift: int) -> ErrorRecord:
     size = -(-samples // CURVE_POINTS)
-    true = [*found.missed, *(one.true for one in found.matches)]
-    places = [(place, True) for place in true] + [(one.cut, False) for one in found.false]
+    odd = [(place, True) for place in found.missed] + [(one.cut, False) for one in found.false]
+    places = [*odd, *((one.true, True) for one in found.matches)][:CLOSE_PLACES]
     return ErrorRecord(
         bin_samples=size,
         told=_binned(told.wrong, size),
         silent=_binned(silent.wrong, size),
-        places=[
-            _close(told, silent, place, is_true, drift)
-            for place, is_true in sorted(places)[:CLOSE_PLACES]
-        ],
+        places=[_close(told, silent, place, is_true, drift) for place, is_true in sorted(places)],
     )
 
 
