@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from simulators.reproductions.jobs import Job, Watcher
 
 
+LEAST_SHARE = 0.01  # of the work; before, the time left is anybody's guess
+
+
 class Screen:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,7 +52,8 @@ class Lines(Watcher):
         self._estimate.note(job, 1.0)
         self._finished += 1
         place = f"{self._finished} of {self._count} runs"
-        print(f"{line} ({place}, {self._estimate.left()})", file=sys.stderr, flush=True)
+        told = ", ".join(part for part in (place, self._estimate.left()) if part)
+        print(f"{line} ({told})", file=sys.stderr, flush=True)
 
 
 class Bars(Watcher):
@@ -96,7 +100,9 @@ class Estimate:
 
     def left(self) -> str:
         gone, share = time.monotonic() - self._begun, self.share
-        seconds = gone * (1 - share) / share if share else 0.0
+        if share < LEAST_SHARE:
+            return ""
+        seconds = gone * (1 - share) / share
         if seconds < 90:
             return f"{seconds:.0f} s left"
         return f"{seconds / 60:.0f} min left"
