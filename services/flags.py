@@ -53,7 +53,7 @@ AcceptChanges = Annotated[
     bool | None,
     typer.Option(
         "--accept-changes",
-        help="Go on with another learning rate, strength or damping than the checkpoint's.",
+        help="Go on with another learning rate, strength, damping or decay than the checkpoint's.",
     ),
 ]
 Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="To answer requests on.")]

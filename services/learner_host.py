@@ -113,7 +113,7 @@ class LearnerHost(Host):
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
-        if isinstance(event, events.Alarmed | events.Rewound):
+        if isinstance(event, events.Alarmed | events.Rewound | events.WorldCompared):
             logger.info("%s", event)
         if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
             logger.error("%s", event)

@@ -6,6 +6,7 @@ Invariant: a checkpoint that is refused has changed nothing.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from si_stream.boundaries.options import DetectionOptions
 from si_stream.checkpoints.copies import arithmetic, learning_settings
@@ -15,7 +16,10 @@ from si_stream.settings.layers import flattened
 from si_stream.state import State
 
 logger = logging.getLogger(__name__)
-NO_DETECTION = DetectionOptions().model_dump()  # as of checkpoints from before there was any
+UNTOLD: dict[str, Any] = {  # as of checkpoints from before there were these settings
+    "consolidator.decay": 0.0,
+    **dict(flattened({"detection": DetectionOptions().model_dump()})),
+}
 
 
 def resume_from(checkpoint: Checkpoint, state: State) -> bool:
@@ -50,7 +54,7 @@ def resume_from(checkpoint: Checkpoint, state: State) -> bool:
 
 def changes(checkpoint: Checkpoint, state: State) -> list[str]:
     """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
-    before = dict(flattened({"detection": NO_DETECTION, **checkpoint.manifest.learning}))
+    before = UNTOLD | dict(flattened(checkpoint.manifest.learning))
     now = dict(flattened(learning_settings(state)))
     return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
 

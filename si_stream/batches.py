@@ -7,7 +7,7 @@ a boundary; one that a boundary cuts short is flushed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +38,14 @@ class Admitted(NamedTuple):
         return self._replace(inputs=self.inputs[these], labels=self.labels[these], rows=rows)
 
 
+Source = Literal["message", "task-name", "every-samples", "detected"]
+
+
 class TaskEnd(NamedTuple):
     """A place in the stream where the active task has ended, if there is one.
 
-    The event ids are those of the messages that say so, none where a change of name or a detector
-    does, or the number of samples.
+    Whatever says so, this is all that it says. The event ids are those of the messages that do; the
+    other sources have none.
     """
 
     before: Cursor
@@ -50,7 +53,12 @@ class TaskEnd(NamedTuple):
     event_ids: tuple[str, ...] = ()
     next_task: str | None = None
     ends_stream: bool = False
-    detected: bool = False
+    source: Source = "message"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether somebody who knows says so, and not a rule or a guess."""
+        return self.source in ("message", "task-name")
 
 
 class Segment(NamedTuple):

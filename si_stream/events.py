@@ -159,7 +159,8 @@ class LayerMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Consolidated:
-    """A task has ended; one track's row of the accuracy matrix and what it amounts to."""
+    """A task has ended; one track's row of the accuracy matrix and what it amounts to, and how
+    fast and how well the newest task was learned against the first ones."""
 
     track: str
     task: str
@@ -169,6 +170,8 @@ class Consolidated:
     average_accuracy: float | None
     mean_forgetting: float | None
     backward_transfer: float | None
+    plasticity_speed: float | None
+    plasticity_level: float | None
 
 
 @dataclass(frozen=True, slots=True)

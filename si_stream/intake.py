@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from si_stream import events
-from si_stream.batches import Admitted, TaskEnd
+from si_stream.batches import Admitted, Source, TaskEnd
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers.interface import Position, Record
 from si_stream.dead_letters import Fault
@@ -63,7 +63,7 @@ class Intake:
                 if self._begins_another_task(message, rows):
                     here = delivery.behind.within(record, 0)
                     self._admitted = 0
-                    yield TaskEnd(before=here, behind=here)
+                    yield TaskEnd(before=here, behind=here, source="task-name")
                 taken = self._samples(opened, message, rows, fresh, delivery.behind)
             except MessageError as error:
                 if fresh:
@@ -80,28 +80,28 @@ class Intake:
     def _divided(self, taken: Admitted, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
         """The samples of a message, and among them the boundaries that no message tells of."""
         while (end := self._end_within(taken)) is not None:
-            at, detected = end
+            at, source = end
             if at:
                 yield taken.part(0, at)
             here = delivery.behind.within(taken.record, taken.rows[at])
             self._admitted = 0
-            yield TaskEnd(before=here, behind=here, detected=detected)
+            yield TaskEnd(before=here, behind=here, source=source)
             samples = delivery.opened[0].message
             assert isinstance(samples, Samples)
             taken = taken.part(at, len(taken.rows))._replace(task=self._open(samples))
         self._admitted += len(taken.rows)
         yield taken
 
-    def _end_within(self, taken: Admitted) -> tuple[int, bool] | None:
-        """Before which of the samples a task ends, and whether that was detected."""
+    def _end_within(self, taken: Admitted) -> tuple[int, Source] | None:
+        """Before which of the samples a task ends, and what says so."""
         cut, limit = self.state.ledger.cut, self.state.settings.boundaries.every_samples
         record = taken.record
         if cut is not None and (cut[0], cut[1].offset) == (record.partition, record.offset):
             row = cut[1].row
             if row in taken.rows:
-                return list(taken.rows).index(row), True
+                return list(taken.rows).index(row), "detected"
         if limit is not None and self._admitted + len(taken.rows) > limit:
-            return limit - self._admitted, False
+            return limit - self._admitted, "every-samples"
         return None
 
     def _task_end(self, delivery: Delivery) -> TaskEnd | None:

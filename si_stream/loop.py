@@ -227,10 +227,11 @@ def evaluate_all(track: Track, state: State, trained: Task, emit: events.Emit) -
     """A row of the accuracy matrix: every task known at this boundary."""
     ledger, matrix = state.ledger, track.measures.accuracy
     row = [evaluate(track, state, task, emit) for task in ledger.tasks.known]
-    matrix.append(row, trained.number)
+    track.add_row(row, trained)
     figures = (matrix.average_accuracy(), matrix.mean_forgetting(), matrix.backward_transfer())
+    plasticity = track.measures.plasticity
     place = (track.name, trained.name, ledger.steps, ledger.samples)
-    emit(events.Consolidated(*place, row, *figures))
+    emit(events.Consolidated(*place, row, *figures, plasticity.speed(), plasticity.level()))
     measure_layers(track, emit)
 
 

@@ -81,6 +81,7 @@ class Rewinder:
         self.older = self.newer = keeper.copy(state)
         self.heard: dict[int, Position] = {}
         self._passed: deque[_Passed] = deque()
+        self._compared: int | None = None
 
     def saw_change(self, state: State, batch: Batch, emit: events.Emit) -> bool:
         """Watch the errors of the batch that was just learned.
@@ -117,7 +118,7 @@ class Rewinder:
         """
         ledger = state.ledger
         detected = ledger.detections[-1] if ledger.detections else None
-        if not end.event_ids or detected is None or ledger.told_at is not None:
+        if not end.is_told or detected is None or ledger.told_at is not None:
             return False
         told_at = ledger.samples
         is_before = self.older.ledger.detections != ledger.detections
@@ -132,7 +133,7 @@ class Rewinder:
         assert state.drift is not None
         state.drift.reset()
         self._keep(state)
-        if not end.detected and self.older is not self.newer:
+        if end.source != "detected" and self.older is not self.newer:
             self._keeper.drop(self.older)
             self.older = self.newer
 
@@ -156,11 +157,18 @@ class Rewinder:
         name, fit = tasks.known[near].name, fits[near]
         returned = None if number is None else name
         figures = (name, fit.distance, fit.limit)
-        emit(events.WorldCompared(batch.task.name, first, returned, *figures))
+        if first != self._compared:  # a rewind to the boundary comes by here again
+            emit(events.WorldCompared(batch.task.name, first, returned, *figures))
+        self._compared = first
         if returned is None:
             return False
         self._rewind(state, first, emit)
         state.ledger.tasks.announced = returned
+        decided = self._keeper.copy(state)  # instead of the copy that does not know of it
+        self._keeper.drop(self.newer)
+        if self.older is self.newer:
+            self.older = decided
+        self.newer = decided
         return True
 
     def _decision(self, state: State, alarm: Alarm, cut: int) -> str:

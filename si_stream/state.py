@@ -161,7 +161,7 @@ class Ledger(BaseModel):
         self.ended = end.ends_stream
         self.consolidations += task is not None
         self.task_samples = 0
-        if end.detected:
+        if end.source == "detected":
             self.detections = [*self.detections, self.samples][-REMEMBERED_DETECTIONS:]
         self.cut = self.told_at = None
         return task
@@ -191,10 +191,10 @@ class State:
         self.holdouts = Holdouts(settings.holdout)
         self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
         self.portraits = Portraits(model.input_shape, model.outputs)
-        self.tracks = [Track(MAIN, self._learner(settings.consolidator))]
+        self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
-            self.tracks.append(Track(SHADOW, self._learner(fine_tuning)))
+            self.tracks.append(Track(SHADOW, self._learner(fine_tuning), settings.plasticity))
 
     @property
     def main(self) -> Track:

@@ -58,6 +58,11 @@ class Telemetry:
             "Times that errors became more frequent, and what followed.",
             "decision",
         )
+        self.compared = counter(
+            "worlds_compared",
+            "Boundaries behind which the first samples were held against the known tasks.",
+            "outcome",
+        )
         self.step = gauge("step", "Optimiser steps in the model's life.")
         self.step_seconds = Histogram(
             "si_stream_step_duration_seconds",
@@ -85,6 +90,16 @@ class Telemetry:
         )
         self.transfer = gauge(
             "backward_transfer_ratio", "At the last boundary (Lopez-Paz & Ranzato).", "track"
+        )
+        self.speed = gauge(
+            "plasticity_speed_ratio",
+            "Early test-then-train accuracy of the newest task that ended, to the first tasks'.",
+            "track",
+        )
+        self.level = gauge(
+            "plasticity_level_ratio",
+            "Holdout accuracy of the newest task when it ended, to the first tasks'.",
+            "track",
         )
         self.consolidations = counter("consolidations", "Tasks ended and consolidated.")
         self.tasks = gauge("tasks", "Tasks opened so far.")
@@ -129,6 +144,7 @@ class Telemetry:
             events.BatchSkipped: self._batch_skipped,
             events.BatchQuarantined: self._batch_quarantined,
             events.Alarmed: self._alarmed,
+            events.WorldCompared: self._world_compared,
             events.Received: self._received,
             events.Rejected: self._rejected,
             events.Awaiting: self._awaiting,
@@ -172,6 +188,8 @@ class Telemetry:
                 matrix.average_accuracy(),
                 matrix.mean_forgetting(),
                 matrix.backward_transfer(),
+                measured.plasticity.speed(),
+                measured.plasticity.level(),
             )
 
     def hear(self, event: events.Event) -> None:
@@ -193,6 +211,9 @@ class Telemetry:
 
     def _alarmed(self, event: events.Alarmed) -> None:
         self.alarms.labels(event.decision).inc()
+
+    def _world_compared(self, event: events.WorldCompared) -> None:
+        self.compared.labels("returned" if event.returned else "new").inc()
 
     def _writing_failed(self, event: events.WritingFailed) -> None:
         self.failures.labels(event.what).inc()
@@ -233,7 +254,12 @@ class Telemetry:
         if event.track == "main":
             self.consolidations.inc()
         self._sum_up(
-            event.track, event.average_accuracy, event.mean_forgetting, event.backward_transfer
+            event.track,
+            event.average_accuracy,
+            event.mean_forgetting,
+            event.backward_transfer,
+            event.plasticity_speed,
+            event.plasticity_level,
         )
 
     def _layer_measured(self, event: events.LayerMeasured) -> None:
@@ -261,13 +287,9 @@ class Telemetry:
         if forgetting is not None:
             self.forgetting.labels(track, task).set(forgetting)
 
-    def _sum_up(
-        self, track: str, average: float | None, forgetting: float | None, transfer: float | None
-    ) -> None:
-        for gauge, value in (
-            (self.average, average),
-            (self.mean_forgetting, forgetting),
-            (self.transfer, transfer),
-        ):
+    def _sum_up(self, track: str, *figures: float | None) -> None:
+        """At the last boundary: average accuracy, forgetting, transfer, plasticity's two."""
+        gauges = (self.average, self.mean_forgetting, self.transfer, self.speed, self.level)
+        for gauge, value in zip(gauges, figures, strict=True):
             if value is not None:
                 gauge.labels(track).set(value)

@@ -12,16 +12,21 @@ from si_stream.batches import Batch
 from si_stream.boundaries.tasks import Task
 from si_stream.evaluation.holdout import Accuracy, Holdouts
 from si_stream.evaluation.measures import Live, Measures
+from si_stream.evaluation.options import PlasticityOptions
 from si_stream.evaluation.prequential import Tested
 from si_stream.learning.learner import Learned, Learner
 
 MAIN, SHADOW = "main", "shadow"
+DEFAULT_PLASTICITY = PlasticityOptions()
 
 
 class Track:
-    def __init__(self, name: str, learner: Learner) -> None:
+    def __init__(
+        self, name: str, learner: Learner, plasticity: PlasticityOptions = DEFAULT_PLASTICITY
+    ) -> None:
         self.name = name
         self.learner = learner
+        self.first_samples = plasticity.first_samples
         self.measures = Measures(consolidator=learner.consolidator.name)
         self._task: str | None = None
         self._tested = Tested()
@@ -47,6 +52,7 @@ class Track:
             wrong = torch.cat([learned.wrong_B for learned in self._unread])
             for loss, learned in zip(losses, self._unread, strict=True):
                 self._tested.loss += loss * learned.wrong_B.numel()
+            self._count_early(wrong)
             self._tested.wrong += int(wrong.sum())
             self._tested.samples += wrong.numel()
             self._unread.clear()
@@ -69,11 +75,34 @@ class Track:
             self.measures.live[task.name] = live
         return accuracy
 
+    def add_row(self, row: list[float | None], trained: Task) -> None:
+        """What every task's accuracy is at the end of one, which may be its first."""
+        measures, number = self.measures, trained.number
+        is_new = number not in measures.accuracy.learned
+        measures.accuracy.append(row, number)
+        if is_new:
+            figures = (self.tested(trained), row[number], self.first_samples)
+            measures.plasticity.end(trained.name, *figures)
+
     def resume(self, measures: Measures) -> None:
         """Take over the measures of a checkpoint; the learner loads its own state."""
         self.measures = measures
         self._unread.clear()
         self._task = None
+
+    def _count_early(self, wrong: torch.Tensor) -> None:
+        """Those of the next errors ``[n]`` that are among the task's first ones.
+
+        They are not where some before them were not: in a measurement that began in mid-task.
+        """
+        tested = self._tested
+        if (
+            tested.early_samples == tested.samples
+            and self._task not in self.measures.plasticity.tasks
+        ):
+            early = wrong[: self.first_samples - tested.early_samples]
+            tested.early_wrong += int(early.sum())
+            tested.early_samples += early.numel()
 
     def _turn_to(self, task: str) -> None:
         self.read_tally()

@@ -297,7 +297,7 @@ def test_by_name_the_first_sample_of_another_task_is_the_boundary_at_its_place()
     desk = Desk(boundaries={"mode": "task-name"})
     desk.hand(samples(2, task="a"))
     end, admitted = desk.hand(samples(2, 2, task="b"))
-    assert end == TaskEnd(at(1), at(1), event_ids=())
+    assert end == TaskEnd(at(1), at(1), source="task-name")
     assert isinstance(admitted, Admitted)
     assert (admitted.task.name, numbers(admitted)) == ("b", [2, 3])
 

@@ -297,21 +297,6 @@ def test_a_boundary_with_nothing_trained_since_the_last_is_remembered_and_does_n
     assert (heard.checkpoints, heard.published) == (2, 2)
 
 
-def test_an_event_id_acts_once() -> None:
-    stream: Stream = [
-        samples(8, task="a"),
-        Boundary("1"),
-        samples(8, 8, task="b"),
-        Boundary("1"),
-        samples(8, 16, task="b"),
-        End("end"),
-        End("end"),
-    ]
-    state, heard = learn(memory_broker(stream), settings())
-    assert state.ledger.consolidations == 2
-    assert [event.samples for event in heard.heard(events.BatchLearned)] == [8, 8, 8]
-
-
 def test_after_the_end_it_goes_on_with_what_comes_then() -> None:
     stream: Stream = [samples(8, task="a"), End("1"), samples(8, 8, task="b"), End("2")]
     broker = memory_broker(stream)

@@ -151,20 +151,6 @@ def test_a_learner_that_dies_between_the_change_and_the_alarm_ends_up_the_same(
     assert samples == [alarm.sample for alarm in alarms[number:]]
 
 
-@pytest.mark.parametrize("late", [0, 1, 37, 200])
-def test_a_boundary_told_just_after_it_was_detected_is_the_same_one_at_the_told_place(
-    late: int,
-) -> None:
-    _, heard = silent()
-    told_at = heard.heard(events.Alarmed)[0].sample + 1 + late
-    messages = stream(told_at=[told_at], worlds=2)
-    state, heard = learn(memory_broker(messages), chosen())
-    assert [event.decision for event in heard.heard(events.Alarmed)] == ["taken", "told"]
-    deaf, _ = learn(memory_broker(messages), chosen(min_task_samples=1_000_000))
-    assert learned_from(state) == learned_from(deaf)
-    assert state.measures()["main"].prequential.tasks["task-1"].samples == told_at
-
-
 def test_an_alarm_soon_after_a_boundary_is_recorded_and_not_taken() -> None:
     state, heard = learn(memory_broker(stream()), chosen(min_task_samples=100_000))
     assert {alarm.decision for alarm in heard.heard(events.Alarmed)} == {"short-task"}

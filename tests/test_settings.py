@@ -273,12 +273,13 @@ SURFACE = {
     "model": "name input_shape dtype outputs heads batch_size seed",
     "model.network": "kind hidden module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",
-    "consolidator": "kind strength damping",
+    "consolidator": "kind strength damping decay",
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
     "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "
-    "max_boundaries cap_samples",
+    "max_boundaries cap_samples returning",
     "holdout": "source capacity share evaluation_interval_steps",
+    "plasticity": "first_samples",
     "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",
     "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "

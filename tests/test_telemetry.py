@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from si_stream import events
 from si_stream.brokers.interface import Position
 from si_stream.errors import Reason
+from si_stream.evaluation.plasticity import FIRST_TASKS
 from si_stream.messages.kinds import End
 from si_stream.telemetry import Telemetry
 from tests.streams import (
@@ -40,6 +41,7 @@ KINDS = {
     "checkpoints_refused": "counter",
     "consolidations": "counter",
     "detector_alarms": "counter",
+    "worlds_compared": "counter",
     "drift_norm": "gauge",
     "epoch": "gauge",
     "forgetting_ratio": "gauge",
@@ -50,6 +52,8 @@ KINDS = {
     "lag_messages": "gauge",
     "mean_forgetting_ratio": "gauge",
     "partition_awaited_seconds": "gauge",
+    "plasticity_level_ratio": "gauge",
+    "plasticity_speed_ratio": "gauge",
     "position_age_seconds": "gauge",
     "prequential_accuracy_ratio": "gauge",
     "quarantined_batches": "counter",
@@ -100,7 +104,10 @@ def after_a_run() -> Scrape:
     """Three tasks with a shadow, and what the process around the loop adds."""
     stream = [*digits_stream(end=False), *enveloped([samples(1), End("end")])]
     chosen = settings(
-        model=DIGITS, learner={"shadow": "none"}, holdout={"evaluation_interval_steps": 5}
+        model=DIGITS,
+        learner={"shadow": "none"},
+        holdout={"evaluation_interval_steps": 5},
+        plasticity={"first_samples": 200},
     )
     registry = CollectorRegistry()
     telemetry = Telemetry(registry)
@@ -110,6 +117,7 @@ def after_a_run() -> Scrape:
     place: dict[int, Position] = {0: Position(3)}
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
     told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
+    told.append(events.WorldCompared("a", 8, None, "b", 9.0, 1.5))
     tell(telemetry, told)
     telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)
@@ -153,6 +161,8 @@ def test_every_number_is_one_that_can_be(after_a_run: Scrape) -> None:
             assert math.isfinite(sample.value)
             if name in ("forgetting_ratio", "mean_forgetting_ratio", "backward_transfer_ratio"):
                 assert -1 <= sample.value <= 1
+            elif name.startswith("plasticity_"):
+                assert 0 < sample.value <= FIRST_TASKS
             elif name.endswith("_ratio"):
                 assert 0 <= sample.value <= 1
             else:
@@ -216,7 +226,7 @@ def test_a_task_that_comes_again_is_not_one_more_and_not_one_less() -> None:
 
 
 def test_after_a_restart_everything_that_was_known_is_shown_at_once() -> None:
-    chosen = settings(model=DIGITS, learner={"shadow": "none"})
+    chosen = settings(model=DIGITS, learner={"shadow": "none"}, plasticity={"first_samples": 200})
     before, after = CollectorRegistry(), CollectorRegistry()
     state, heard = learn(memory_broker(digits_stream()), chosen)
     tell(Telemetry(before), heard.events)
@@ -229,11 +239,15 @@ def test_after_a_restart_everything_that_was_known_is_shown_at_once() -> None:
         "holdout_samples",
         "holdout_standard_error_ratio",
         "mean_forgetting_ratio",
+        "plasticity_level_ratio",
+        "plasticity_speed_ratio",
         "prequential_accuracy_ratio",
         "step",
         "tasks",
     ):
-        assert Scrape(before).samples(name).items() <= Scrape(after).samples(name).items()
+        shown = Scrape(before).samples(name)
+        assert shown
+        assert shown.items() <= Scrape(after).samples(name).items()
 
 
 def test_an_age_begins_anew_when_nothing_is_left_to_be_saved(

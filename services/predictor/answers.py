@@ -80,6 +80,21 @@ class TaskList(BaseModel):
     tasks: list[TaskDescription] = Field(description="in the order in which they began")
 
 
+class TaskPlasticity(BaseModel):
+    """How a task was learned before it first ended; null where it was too short to say."""
+
+    early_accuracy: float | None = Field(
+        description="over its first samples, each predicted before it was learned"
+    )
+    learned_accuracy: float | None = Field(description="on its holdout set, when it ended")
+    speed_ratio: float | None = Field(
+        description="its early accuracy over the mean of the first tasks'; 1: as fast as those"
+    )
+    level_ratio: float | None = Field(
+        description="its learned accuracy over the mean of the first tasks'; 1: as well as those"
+    )
+
+
 class TrackMatrix(BaseModel):
     """R[i][j]: holdout accuracy on task j after training through the i-th boundary."""
 
@@ -94,6 +109,10 @@ class TrackMatrix(BaseModel):
     mean_forgetting: float | None = Field(description="over the tasks before the last")
     backward_transfer: float | None = Field(
         description="mean over the tasks j before the last of R[T][j] - R[j][j]"
+    )
+    plasticity: dict[str, TaskPlasticity] = Field(
+        description="by task, in the order in which they first ended; below 1, and below the "
+        "shadow's: the network is growing stiff"
     )
 
 
@@ -176,7 +195,7 @@ def accuracy_matrices(served: Served) -> AccuracyMatrices:
 
 
 def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
-    matrix = measures.accuracy
+    matrix, plasticity = measures.accuracy, measures.plasticity
     return TrackMatrix(
         consolidator=measures.consolidator,
         rows=[row + [None] * (len(names) - len(row)) for row in matrix.rows],
@@ -184,4 +203,13 @@ def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
         forgetting={name: matrix.forgetting(number) for number, name in enumerate(names)},
         mean_forgetting=matrix.mean_forgetting(),
         backward_transfer=matrix.backward_transfer(),
+        plasticity={
+            name: TaskPlasticity(
+                early_accuracy=first.early,
+                learned_accuracy=first.learned,
+                speed_ratio=plasticity.speed(name),
+                level_ratio=plasticity.level(name),
+            )
+            for name, first in plasticity.tasks.items()
+        },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
+from si_stream.evaluation.plasticity import Plasticity
 from si_stream.evaluation.prequential import Prequential
 
 
@@ -23,6 +24,7 @@ class Measures(BaseModel):
     prequential: Prequential = Prequential()
     accuracy: AccuracyMatrix = AccuracyMatrix()
     live: dict[str, Live] = {}
+    plasticity: Plasticity = Plasticity()
 
     def copied(self) -> Measures:
         """As they are now; rows and live accuracies are never changed, only replaced."""
@@ -32,5 +34,6 @@ class Measures(BaseModel):
                 "prequential": Prequential(tasks=tasks),
                 "accuracy": self.accuracy.copied(),
                 "live": dict(self.live),
+                "plasticity": self.plasticity.copied(),
             }
         )

@@ -1,4 +1,4 @@
-"""What a person may choose about holdout sets; plain values."""
+"""What a person may choose about what is measured; plain values."""
 
 from __future__ import annotations
 
@@ -36,4 +36,17 @@ class HoldoutOptions(Options):
         description="steps between evaluations of the active task and of one other; all tasks are "
         "evaluated at each boundary. With sets of 2,000 and batches of 64, 500 cost some 3 % of "
         "learning, 200 some 8 %",
+    )
+
+
+class PlasticityOptions(Options):
+    """Whether new tasks are still learned as the first ones were: how stiffness is seen."""
+
+    first_samples: int = Field(
+        1000,
+        ge=2,
+        description="of a new task, predicted before they are learned, show how fast it is "
+        "learned. At an accuracy of 0.8 the standard error of 1,000 is 1.3 points; with half of "
+        "them a task still counts, as the shortest does that is detected "
+        "(detection.min_task_samples). Tasks are compared with the first, so keep it for life",
     )

@@ -16,6 +16,9 @@ class Tested(BaseModel):
     samples: int = 0
     wrong: int = 0
     loss: float = 0.0
+    early_samples: int = 0
+    """Of its first so many, as `Track` counts them, those tested, and how many of these wrongly."""
+    early_wrong: int = 0
 
 
 class Prequential(BaseModel):

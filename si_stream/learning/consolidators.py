@@ -2,8 +2,9 @@
 
 A consolidator owns buffers in each `ParameterGroup`. The update kernel reads from them the
 penalty (importance, reference) and adds to them the path integral; the consolidator itself acts
-only when a task ends. Invariant: consolidating a group in which nothing was trained since the
-last time changes nothing.
+only when a task ends. Invariant: consolidating a group of which no weight has moved since the last
+time changes nothing. So importance decays only where something else was learned: in the trunk and
+the head of the task that ends, and not in the heads of the others.
 """
 
 from __future__ import annotations
@@ -69,4 +70,4 @@ def build_consolidator(options: ConsolidatorOptions) -> Consolidator:
 
     if options.kind == "none":
         return NoConsolidator(0.0)
-    return SynapticIntelligence(options.strength, options.damping)
+    return SynapticIntelligence(options.strength, options.damping, options.decay)

@@ -84,6 +84,13 @@ class ConsolidatorOptions(Options):
     kind: Literal["synaptic-intelligence", "none"] = "synaptic-intelligence"
     strength: float = Field(1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4")
     damping: float = Field(1e-3, gt=0, allow_inf_nan=False, description="ξ of Eq. 5")
+    decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the importance Ω that is lost at each consolidation, lest a network "
+        "grow stiff over hundreds of tasks; 0: none, as in the paper",
+    )
 
 
 class ComputeOptions(Options):

@@ -12,6 +12,13 @@ When the task ends, what the weight contributed, per the way it went, becomes im
 
 θ̃ is the weights at the task's start, so Δ is the way gone in the task. The relu is on the
 cumulative Ω, as in the authors' code.
+
+Where tasks never cease, Ω only grows, until nothing new can be learned. With a decay δ > 0, which
+the paper does not have, what a task made important counts 1 − δ as much after each later one:
+
+    Ω_k ← relu((1 − δ) Ω_k + ω_k / (Δ_k² + ξ))
+
+So Ω stays below the largest gain of a task over δ.
 """
 
 from __future__ import annotations
@@ -35,13 +42,15 @@ class SynapticIntelligence(Consolidator):
     """Args:
     strength: c ≥ 0. Libraries that write ½λΣΩ(θ−θ̃)² mean λ = 2c.
     damping: ξ > 0, which bounds ω/Δ² where a weight hardly moved.
+    decay: δ, from 0 (none) to below 1: the share of Ω that is lost when a task ends.
     """
 
     name = "synaptic-intelligence"
 
-    def __init__(self, strength: float, damping: float) -> None:
+    def __init__(self, strength: float, damping: float, decay: float = 0.0) -> None:
         super().__init__(strength)
         self.damping = damping
+        self.decay = decay
 
     def attach(self, group: ParameterGroup) -> None:
         group.add(PATH_INTEGRAL)
@@ -57,6 +66,8 @@ class SynapticIntelligence(Consolidator):
         theta, reference = group[WEIGHTS], group[REFERENCE]
         omega, importance = group[PATH_INTEGRAL], group[IMPORTANCE]
         delta = theta - reference
+        if self.decay and (delta.any() or omega.any()):
+            importance.mul_(1.0 - self.decay)
         importance.add_(omega / (delta.square() + self.damping)).relu_()
         reference.copy_(theta)
         omega.zero_()

@@ -32,6 +32,7 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
         strength: c of Eq. 4, by which the surrogate loss c Σ Ω(θ̃ − θ)² is multiplied. Libraries
             that write ½λ mean λ = 2c.
         damping: ξ of Eq. 5.
+        decay: the share of Ω that is lost at each `consolidate`; 0 is none, as in the paper.
         keep_over_boundary: what `consolidate` leaves of Adam's state.
         kernel: of the update: ``auto`` is ``numba`` on a CPU and ``compiled`` on a GPU.
         threads: of the ``numba`` kernel; they change no bit.
@@ -70,6 +71,7 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
         learning_rate: float = 1e-3,
         strength: float = 1.0,
         damping: float = 1e-3,
+        decay: float = 0.0,
         kind: Literal["adam", "sgd"] = "adam",
         beta1: float = 0.9,
         beta2: float = 0.999,
@@ -88,17 +90,23 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
             epsilon_placement=epsilon_placement,
             keep_over_boundary=keep_over_boundary,
         )
-        limits = ConsolidatorOptions(strength=strength, damping=damping)
+        keeps = ConsolidatorOptions(strength=strength, damping=damping, decay=decay)
         self._group = ParameterGroup(model)
         self._optimiser = build_optimiser(options)
-        self._consolidator = SynapticIntelligence(limits.strength, limits.damping)
+        self._consolidator = SynapticIntelligence(keeps.strength, keeps.damping, keeps.decay)
         device = self._group[WEIGHTS].device.type
         self._kernel = choose_kernel(kernel, device, threads)
         self._optimiser.attach(self._group)
         self._consolidator.attach(self._group)
         super().__init__(
             [piece.parameter for piece in self._group.pieces],
-            {"lr": learning_rate, "strength": strength, "damping": damping, "steps": 0},
+            {
+                "lr": learning_rate,
+                "strength": strength,
+                "damping": damping,
+                "decay": decay,
+                "steps": 0,
+            },
         )
         self._publish()
 
@@ -135,6 +143,7 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
         """
         own, groups = self._named_state(), self.param_groups
         super().load_state_dict(state_dict)
+        self.param_groups[0].setdefault("decay", 0.0)  # not in every state: it came later
         try:
             copy_state(own, self._named_state())
         except ValueError:
@@ -172,6 +181,7 @@ class SynapticIntelligenceOptimizer(torch.optim.Optimizer):
         self._optimiser.learning_rate = float(settings["lr"])
         self._consolidator.strength = settings["strength"]
         self._consolidator.damping = settings["damping"]
+        self._consolidator.decay = settings["decay"]
 
     def _check_buffers(self) -> None:
         for piece in self._group.pieces:

@@ -16,7 +16,7 @@ from si_stream.boundaries.options import BoundaryOptions, DetectionOptions
 from si_stream.brokers.options import KafkaOptions, StreamOptions
 from si_stream.checkpoints.options import CheckpointOptions, SnapshotOptions
 from si_stream.errors import SettingsError
-from si_stream.evaluation.options import HoldoutOptions
+from si_stream.evaluation.options import HoldoutOptions, PlasticityOptions
 from si_stream.learning.options import (
     ComputeOptions,
     ConsolidatorOptions,
@@ -57,8 +57,8 @@ class LearnerOptions(Options):
     )
     accept_changes: bool = Field(
         False,
-        description="go on from the checkpoint with another optimiser, strength or damping than "
-        "it was learned with; the change and its position are recorded",
+        description="go on from the checkpoint with another optimiser, strength, damping or decay "
+        "than it was learned with; the change and its position are recorded",
     )
     niceness: int = Field(
         0,
@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     boundaries: BoundaryOptions = BoundaryOptions()
     detection: DetectionOptions = DetectionOptions()
     holdout: HoldoutOptions = HoldoutOptions()
+    plasticity: PlasticityOptions = PlasticityOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
     snapshots: SnapshotOptions = SnapshotOptions()
     learner: LearnerOptions = LearnerOptions()

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from simulators.reproductions.jobs import Job, Watcher
 
-
 LEAST_SHARE = 0.01  # of the work; before, the time left is anybody's guess
 
 

@@ -22,9 +22,10 @@ def summed(
     task: Task, count: int, random: np.random.Generator, *, labels: int, turned: bool = False
 ) -> Sums:
     inputs, own = task.train.take(random.choice(len(task.train), count, replace=False))
-    sums = Sums.none(labels, 128)
+    sketch = Sketch(inputs.shape[1:])
+    sums = Sums.none(labels, sketch.size)
     given = len(task.classes) - 1 - own if turned else own
-    sums.add(Sketch(inputs.shape[1:]).of(inputs), torch.from_numpy(given))
+    sums.add(sketch.of(inputs), torch.from_numpy(given))
     return sums
 
 

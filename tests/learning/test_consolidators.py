@@ -32,7 +32,8 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 def after_two_tasks(build: Build, batches: Batches, kind: str, **settings: Given) -> Learner:
     """A learner that has consolidated one task and is in the middle of the second."""
-    learner = build(consolidator={"kind": kind, "strength": 2.0}, **settings)
+    consolidator = {"kind": kind, "strength": 2.0} | settings.pop("consolidator", {})
+    learner = build(consolidator=consolidator, **settings)
     for task in range(2):
         for x, y in batches(10, task):
             learner.learn(x, y, head=0)
@@ -47,11 +48,12 @@ def test_it_carries_its_name(kind: str) -> None:
     assert build_consolidator(options).name == kind
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
 @every_consolidator
 def test_consolidating_again_without_training_changes_nothing(
-    build: Build, batches: Batches, kind: str
+    build: Build, batches: Batches, kind: str, decay: float
 ) -> None:
-    learner = after_two_tasks(build, batches, kind)
+    learner = after_two_tasks(build, batches, kind, consolidator={"decay": decay})
     learner.consolidate(head=0)
     once = copy_of(learner.state())
     learner.consolidate(head=0)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from si_stream import SynapticIntelligenceOptimizer
 from si_stream.errors import SettingsError
+from si_stream.learning.parameters import IMPORTANCE
 from tests.learning.building import Batches, Build
 
 Kind = Literal["adam", "sgd"]
@@ -179,3 +180,31 @@ def test_what_cannot_be_used_is_refused() -> None:
         SynapticIntelligenceOptimizer(network(), damping=0.0)
     with pytest.raises(SettingsError, match="must be float32 or float64"):
         SynapticIntelligenceOptimizer(network().half())
+
+
+def test_importance_decays_as_the_learners_does_and_its_share_is_part_of_the_state(
+    build: Build, batches: Batches
+) -> None:
+    learner = build(optimiser={"kind": "sgd"}, consolidator={"strength": 2.0, "decay": 0.5})
+    twin = build()
+    twin.open_heads(1)
+    model = Network(twin.trunk.module, [twin.heads[0].module])
+    optimizer = SynapticIntelligenceOptimizer(
+        model, learning_rate=0.01, strength=2.0, kind="sgd", decay=0.5
+    )
+    for task in range(3):
+        for x, y in batches(10, task):
+            learner.learn(x, y, head=0)
+        train(model, optimizer, batches(10, task))
+        learner.consolidate(head=0)
+        optimizer.consolidate()
+    weight = model.trunk.get_parameter("1.weight")
+    importance = learner.trunk.pieces[0].views[IMPORTANCE]
+    assert torch.equal(optimizer.state[weight][IMPORTANCE].flatten(), importance)
+    saved = optimizer.state_dict()
+    resumed = SynapticIntelligenceOptimizer(model, kind="sgd")
+    resumed.load_state_dict(saved)
+    assert resumed.param_groups[0]["decay"] == 0.5
+    del saved["param_groups"][0]["decay"]  # as it was before there was any
+    resumed.load_state_dict(saved)
+    assert resumed.param_groups[0]["decay"] == 0.0

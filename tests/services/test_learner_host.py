@@ -14,9 +14,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
+from services.resuming import changes
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.errors import IdentityMismatch, Superseded
+from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
@@ -115,12 +117,13 @@ def test_another_stream_is_refused(broker: Broker, tmp_path: Path) -> None:
 
 CHANGED: dict[str, Any] = {
     "optimiser": {"learning_rate": 0.5},
-    "consolidator": {"strength": 2, "damping": 0.1},
+    "consolidator": {"strength": 2, "damping": 0.1, "decay": 0.25},
 }
 CHANGES = [
     "optimiser.learning_rate: 0.5, not 0.001",
     "consolidator.strength: 2.0, not 1.0",
     "consolidator.damping: 0.1, not 0.001",
+    "consolidator.decay: 0.25, not 0.0",
 ]
 
 
@@ -142,10 +145,26 @@ def test_other_learning_settings_are_accepted_on_purpose_and_recorded_with_the_p
     accepting = settings(tmp_path, **CHANGED, learner={"accept_changes": True})
     state = run(broker, accepting)
     assert state.ledger.changes == [{"position": {0: (5, 0)}, "changes": CHANGES}]
-    assert state.main.learner.consolidator.strength == 2
+    consolidator = state.main.learner.consolidator
+    assert isinstance(consolidator, SynapticIntelligence)
+    assert (consolidator.strength, consolidator.decay) == (2, 0.25)
     again = run(broker, settings(tmp_path, **CHANGED))
     assert len(again.ledger.changes) == 1
     assert again.ledger.changes[0]["changes"] == CHANGES
+
+
+def test_a_checkpoint_from_before_a_setting_tells_of_no_change(
+    broker: Broker, tmp_path: Path
+) -> None:
+    run(broker, settings(tmp_path))
+    state = run(broker, settings(tmp_path))
+    newest = CheckpointStore(tmp_path).newest()
+    assert newest is not None
+    learning = newest.manifest.learning
+    del learning["detection"], learning["consolidator"]["decay"]
+    assert changes(newest, state) == []
+    decaying = settings(tmp_path, consolidator={"decay": 0.1})
+    assert changes(newest, State(decaying, "1")) == ["consolidator.decay: 0.1, not 0.0"]
 
 
 def test_another_arithmetic_is_warned_of_by_name(

@@ -15,8 +15,10 @@ from services.predictor.body import JSON as JSON_TYPE
 from services.predictor.body import ROWS as ROWS_TYPE
 from services.predictor.problems import INTERNAL_ERROR, KINDS, MEDIA_TYPE, Problem
 from si_stream.errors import NoSnapshotYet
+from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
 from si_stream.evaluation.measures import Measures
+from si_stream.evaluation.plasticity import Plasticity
 from tests.services.predictor.serving import JSON, ROWS, Running, Teacher, serving
 
 ROUTES = {
@@ -80,10 +82,14 @@ def test_the_accuracy_matrix_of_every_track(tmp_path: Path) -> None:
     for matrix, later in ((kept, 0.98), (forgot, 0.5)):
         matrix.append([0.99], trained=0)
         matrix.append([later, 0.97], trained=1)
+    plasticity = Plasticity()
+    for task, wrong, learned in (("digits-0-1", 20, 0.99), ("digits-2-3", 60, 0.97)):
+        tested = prequential.Tested(samples=500, early_samples=100, early_wrong=wrong)
+        plasticity.end(task, tested, learned, first_samples=100)
     teacher.publish(
         tracks={
             "main": Measures(consolidator="synaptic-intelligence", accuracy=kept),
-            "shadow": Measures(consolidator="none", accuracy=forgot),
+            "shadow": Measures(consolidator="none", accuracy=forgot, plasticity=plasticity),
         }
     )
     with serving(tmp_path) as predictor:
@@ -100,6 +106,20 @@ def test_the_accuracy_matrix_of_every_track(tmp_path: Path) -> None:
         "forgetting": {"digits-0-1": forgot.forgetting(0), "digits-2-3": None},
         "mean_forgetting": forgot.mean_forgetting(),
         "backward_transfer": forgot.backward_transfer(),
+        "plasticity": {
+            "digits-0-1": {
+                "early_accuracy": 0.8,
+                "learned_accuracy": 0.99,
+                "speed_ratio": plasticity.speed("digits-0-1"),
+                "level_ratio": plasticity.level("digits-0-1"),
+            },
+            "digits-2-3": {
+                "early_accuracy": 0.4,
+                "learned_accuracy": 0.97,
+                "speed_ratio": pytest.approx(0.4 / 0.6),
+                "level_ratio": pytest.approx(0.97 / 0.98),
+            },
+        },
     }
     assert shadow["mean_forgetting"] == pytest.approx(0.49)
     assert answer["tracks"]["main"]["mean_forgetting"] == pytest.approx(0.01)
@@ -115,6 +135,7 @@ def test_before_the_first_boundary_the_matrix_is_empty(tmp_path: Path) -> None:
     assert track["rows"] == []
     assert track["average_accuracy"] is None
     assert track["backward_transfer"] is None
+    assert track["plasticity"] == {}
 
 
 def test_health(predictor: Running) -> None:
