@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple
 
 from simulators.reproductions.jobs import Job, Stop, Tell, run_jobs
-from simulators.reproductions.page import renew
+from simulators.reproductions.page import renew, shown
 from simulators.reproductions.records import R, Records, write_json
 from simulators.reproductions.screen import Screen
+
+OVERVIEW = "summary"
 
 
 class Place(NamedTuple):
@@ -83,11 +85,12 @@ class Reproduction(ABC, Generic[R]):
         """What came out, for people."""
 
     @abstractmethod
-    def summarise(self, scenario: str, records: Sequence[R]) -> dict[str, Any]: ...
+    def summarise(self, scenario: str, records: Sequence[R]) -> dict[str, Any]:
+        """With a ``title``."""
 
     @abstractmethod
     def draw(self, records: dict[str, list[R]], summary: dict[str, Any], directory: Path) -> None:
-        """The pictures."""
+        """The pictures: `OVERVIEW`, and of scenarios by their names."""
 
     @abstractmethod
     def table(self, summary: dict[str, Any]) -> str:
@@ -177,8 +180,15 @@ def summarise(
     write_json(place.summary, summary)
     reproduction.draw(found, summary, place.pictures)
     if page is not None:
-        renew(page, reproduction.name, reproduction.table(summary))
+        renew(page, reproduction.name, block(reproduction, summary, place, page))
     return summary
+
+
+def block(reproduction: Reproduction[R], summary: dict[str, Any], place: Place, page: Path) -> str:
+    """What a page shows of a summary."""
+    titles = [(OVERVIEW, "all scenarios")]
+    titles += [(name, figures["title"]) for name, figures in summary.items()]
+    return shown(reproduction.table(summary), titles, place.pictures, page)
 
 
 def origin(runs: Sequence[R], command: str) -> dict[str, Any]:

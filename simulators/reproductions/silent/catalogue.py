@@ -107,12 +107,12 @@ TRIALS: dict[str, Trial] = {
         ),
         _trial(
             "split-cifar",
-            "Split CIFAR, reduced: 3 tasks of 4,000 samples, 5 epochs, batches of 64, no dropout",
+            "Split CIFAR, reduced: 3 tasks of 2,000 samples, 10 epochs, batches of 64, no dropout",
             Recipe(
                 data="split-cifar",
                 task_count=3,
-                samples_per_task=4000,
-                replay=_replay(epochs_per_task=5),
+                samples_per_task=2000,
+                replay=_replay(epochs_per_task=10),
             ),
             preset="split-cifar",
             model={

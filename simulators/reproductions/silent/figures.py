@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from simulators.reproductions.reproduction import OVERVIEW
 from simulators.reproductions.silent.matching import Detected
 from simulators.reproductions.silent.summary import average, matched
 from simulators.reproductions.silent.trial import Close, ErrorRecord, StretchRecord, TrialRecord
@@ -32,7 +33,6 @@ from simulators.reproductions.style import (
 
 MEAN_SAMPLES = 32  # of the running mean around a change
 NAMES_AT_MOST = 6  # of tasks that fit beside each other
-SUMMARY = "summary"
 
 
 def draw(
@@ -44,7 +44,7 @@ def draw(
         if shown is not None:
             draw_scenario(shown, summary[name]["title"], directory / f"{name}.png")
     if records:
-        draw_summary(records, directory / f"{SUMMARY}.png")
+        draw_summary(records, directory / f"{OVERVIEW}.png")
 
 
 def draw_scenario(record: TrialRecord, title: str, path: Path) -> None:

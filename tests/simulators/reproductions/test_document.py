@@ -6,20 +6,21 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
-from simulators.reproductions.page import table_of
+from simulators.reproductions.page import between_marks
+from simulators.reproductions.reproduction import Place, block
 from simulators.reproductions.silent.reproduction import SilentBoundaries
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
-SUMMARY = DOCS / "results" / "silent-boundaries.json"
 
 
-@pytest.mark.skipif(not SUMMARY.exists(), reason="make reproduce-silent has not been run")
-def test_its_table_is_made_of_the_json() -> None:
-    summary = json.loads(SUMMARY.read_text(encoding="utf-8"))
-    assert table_of(PAGE, "silent-boundaries") == SilentBoundaries().table(summary)
+def test_its_table_and_its_pictures_are_those_of_the_json() -> None:
+    reproduction = SilentBoundaries()
+    place = Place(DOCS / "results", reproduction.name)
+    summary = json.loads(place.summary.read_text(encoding="utf-8"))
+    assert between_marks(PAGE, place.name) == block(
+        reproduction, summary, place, DOCS / "results.md"
+    )
 
 
 def test_its_links_lead_somewhere() -> None:
