@@ -113,7 +113,9 @@ class LearnerHost(Host):
             self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
-        if isinstance(event, events.Alarmed | events.Rewound | events.WorldCompared):
+        if isinstance(
+            event, events.Alarmed | events.Rewound | events.WorldCompared | events.OutputsOpened
+        ):
             logger.info("%s", event)
         if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
             logger.error("%s", event)

@@ -36,6 +36,7 @@ def make_snapshot(
                 name=task.name,
                 head=task.head,
                 classes=task.classes,
+                labels=ledger.labels_of(task.head, model),
                 samples=tested.samples if tested else 0,
                 holdout_accuracy=live.accuracy if live else None,
                 holdout_samples=live.samples if live else 0,
@@ -46,7 +47,9 @@ def make_snapshot(
         step=ledger.steps,
         written_seconds=written_seconds,
         model=model,
-        tasks=[task for task in tasks if f"heads.{task.head}.weights" in weights],
+        tasks=[
+            task for task in tasks if f"heads.{task.head}.weights" in weights and task.labels != []
+        ],
         active_task=ledger.tasks.active.name if ledger.tasks.active else None,
         position={k: (v.offset, v.row) for k, v in ledger.position.items()},
         samples=ledger.samples,

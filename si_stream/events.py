@@ -63,6 +63,16 @@ class BatchLearned:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputsOpened:
+    """Labels came to a task's head for the first time; ``open`` outputs it has now."""
+
+    task: str
+    labels: list[int]
+    open: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchSkipped:
     """A track has not trained on a batch, whose loss or gradient was not finite."""
 
@@ -121,7 +131,8 @@ class WorldCompared:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The tallies of one track on the active task since it began, read every so many steps."""
+    """The tallies of one track on the active task since it began, read every so many steps; how
+    many outputs its head has open, or None where labels are fixed."""
 
     track: str
     task: str
@@ -131,6 +142,7 @@ class Progress:
     wrong: int
     loss: float
     surrogate_loss: float
+    open_outputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +221,7 @@ Event = (
     | Awaiting
     | TaskOpened
     | BatchLearned
+    | OutputsOpened
     | BatchSkipped
     | BatchQuarantined
     | Alarmed

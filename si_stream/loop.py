@@ -113,6 +113,7 @@ def learn_stream(
                         seconds = perf_counter() - started
                         learned = (batch.task.name, batch.size, seconds, ledger.steps)
                         emit(events.BatchLearned(*learned))
+                        tell_opened(state, batch, rewinder, emit)
                         state.portraits.see(batch.task.number, batch.inputs, batch.labels)
                         watch(state, batch.task, emit)
                         if rewinder and rewinder.saw_change(state, batch, emit):  # detect
@@ -159,6 +160,17 @@ def told(batch: Batch) -> tuple[str, int, dict[int, Position]]:
     return batch.task.name, batch.size, batch.then.positions
 
 
+def tell_opened(state: State, batch: Batch, rewinder: Rewinder | None, emit: events.Emit) -> None:
+    """The labels of a batch that came to its task's head for the first time."""
+    ledger, task = state.ledger, batch.task
+    labels = ledger.opened_by(batch, state.settings.model)
+    if rewinder is not None:
+        labels = rewinder.untold(batch, labels)
+    if labels:
+        count = len(ledger.open_labels[task.head])
+        emit(events.OutputsOpened(task.name, labels, count, ledger.steps))
+
+
 def tell_skipped(state: State, batch: Batch, finite: list[bool], emit: events.Emit) -> None:
     """Raises:
     NotFinite: it is the last of `SKIPS_IN_A_ROW` in a row.
@@ -196,6 +208,7 @@ def watch(state: State, active: Task, emit: events.Emit) -> None:
 
 def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -> None:
     tested = track.tested(active)
+    labels = state.ledger.labels_of(active.head, state.settings.model)
     emit(
         events.Progress(
             track=track.name,
@@ -206,6 +219,7 @@ def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -
             wrong=tested.wrong,
             loss=tested.loss,
             surrogate_loss=float(track.learner.surrogate_loss(active.head)),
+            open_outputs=None if labels is None else len(labels),
         )
     )
 

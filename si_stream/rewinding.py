@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,16 @@ class Rewinder:
         self.heard: dict[int, Position] = {}
         self._passed: deque[_Passed] = deque()
         self._compared: int | None = None
+        self._opened: set[tuple[str, int]] = set()
+
+    def untold(self, batch: Batch, labels: Sequence[int]) -> list[int]:
+        """Of the labels that a batch has opened for its task, those not told of before a rewind."""
+        partition, offset, rows = batch.segments[0]
+        again = Position(offset, rows[0]) < self.heard.get(partition, Position())
+        task = batch.task.name
+        new = [one for one in labels if not (again and (task, one) in self._opened)]
+        self._opened.update((task, label) for label in new)
+        return new
 
     def saw_change(self, state: State, batch: Batch, emit: events.Emit) -> bool:
         """Watch the errors of the batch that was just learned.

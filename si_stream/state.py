@@ -86,6 +86,8 @@ class Ledger(BaseModel):
     tasks: Tasks = Tasks()
     task_samples: int = 0
     """Of the active task, passed by: trained on, skipped or in quarantine."""
+    open_labels: dict[int, list[int]] = {}
+    """Of each head, the labels that have an output; empty where labels are fixed."""
     cut: tuple[int, Position] | None = None
     """Partition and place of a sample before which a detected boundary is, not yet reached."""
     detections: list[int] = []
@@ -104,6 +106,7 @@ class Ledger(BaseModel):
                 "counted": dict(self.counted),
                 "rejected": dict(self.rejected),
                 "tasks": self.tasks.copied(),
+                "open_labels": dict(self.open_labels),
                 "quarantined": [*self.quarantined],
                 "detections": [*self.detections],
                 "changes": [*self.changes],
@@ -132,6 +135,21 @@ class Ledger(BaseModel):
         else:
             self.skipped += 1
             self.skipped_in_a_row += 1
+
+    def labels_of(self, head: int, model: ModelOptions) -> list[int] | None:
+        """Those that a head has an output for, rising; None where they are fixed."""
+        if model.labels == "fixed":
+            return None
+        return self.open_labels.get(head, list(range(model.outputs)))
+
+    def opened_by(self, batch: Batch, model: ModelOptions) -> list[int]:
+        """Note the labels of a batch that has been trained on; those that were new, rising."""
+        known = self.labels_of(batch.task.head, model)
+        if known is None:
+            return []
+        new = sorted(set(batch.labels.tolist()).difference(known))
+        self.open_labels[batch.task.head] = sorted([*known, *new]) if new else known
+        return new
 
     def passes_over(self, batch: Batch) -> bool:
         """Whether the batch is in quarantine; then the next sample is the one behind it."""
@@ -186,11 +204,11 @@ class State:
             shadow=shadow,
             stream_id=stream_id,
         )
-        self.schema = SampleSchema(model.input_shape, model.dtype, model.outputs)
+        self.schema = SampleSchema(model.input_shape, model.dtype, model.width, model.labels)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
         self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
-        self.portraits = Portraits(model.input_shape, model.outputs)
+        self.portraits = Portraits(model.input_shape, model.width)
         self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)

@@ -42,6 +42,7 @@ class Telemetry:
         self._last: dict[str, float] = {}
         self._tested: dict[tuple[str, str], tuple[int, float]] = {}
         self._awaited: tuple[int | None, float] = (None, self._start)
+        self._head_of: dict[str, int] = {}
 
         self.received = counter("received_samples", "Samples taken from the stream.", "role")
         self.rejected = counter("rejected", "Messages or rows not learned from.", "reason")
@@ -103,6 +104,9 @@ class Telemetry:
         )
         self.consolidations = counter("consolidations", "Tasks ended and consolidated.")
         self.tasks = gauge("tasks", "Tasks opened so far.")
+        self.open_outputs = gauge(
+            "open_outputs", "Outputs that the task's head has open, where labels are.", "task"
+        )
         self.active = Info("si_stream_active_task", "The task in training.", registry=registry)
         self.importance = gauge("importance_norm", "L2 norm of a layer's Ω.", "track", "layer")
         self.drift = gauge(
@@ -141,6 +145,7 @@ class Telemetry:
 
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.BatchLearned: self._batch_learned,
+            events.OutputsOpened: self._outputs_opened,
             events.BatchSkipped: self._batch_skipped,
             events.BatchQuarantined: self._batch_quarantined,
             events.Alarmed: self._alarmed,
@@ -172,6 +177,10 @@ class Telemetry:
         """Show at once what was known when the learner stopped."""
         self.step.set(ledger.steps)
         self.tasks.set(len(ledger.tasks.known))
+        self._head_of = {task.name: task.head for task in ledger.tasks.known}
+        for task in ledger.tasks.known:
+            if task.head in ledger.open_labels:
+                self.open_outputs.labels(task.name).set(len(ledger.open_labels[task.head]))
         if ledger.tasks.active:
             self.active.info({"task": ledger.tasks.active.name})
         for track, measured in measures.items():
@@ -202,6 +211,9 @@ class Telemetry:
         self.batches.inc()
         self.step.set(event.step)
         self.step_seconds.observe(event.seconds)
+
+    def _outputs_opened(self, event: events.OutputsOpened) -> None:
+        self._show_open_outputs(event.task, event.open)
 
     def _batch_skipped(self, event: events.BatchSkipped) -> None:
         self.skipped.labels(event.track).inc()
@@ -234,6 +246,7 @@ class Telemetry:
 
     def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)
+        self._head_of[event.task] = event.head
         self.active.info({"task": event.task})
 
     def _progress(self, event: events.Progress) -> None:
@@ -244,6 +257,8 @@ class Telemetry:
         self._tested[key] = (event.tested, event.loss)
         self.surrogate.labels(event.track).set(event.surrogate_loss)
         self._show_prequential(event.track, event.task, event.wrong, event.tested)
+        if event.open_outputs is not None:
+            self._show_open_outputs(event.task, event.open_outputs)
 
     def _evaluated(self, event: events.Evaluated) -> None:
         self._show_holdout(
@@ -273,6 +288,12 @@ class Telemetry:
     def _snapshot_published(self, event: events.SnapshotPublished) -> None:
         self.epoch.set(event.epoch)
         self.snapshot_step.set(event.step)
+
+    def _show_open_outputs(self, task: str, count: int) -> None:
+        """Of all tasks that have the same head."""
+        for other, head in self._head_of.items():
+            if head == self._head_of[task]:
+                self.open_outputs.labels(other).set(count)
 
     def _show_prequential(self, track: str, task: str, wrong: int, tested: int) -> None:
         if tested:  # of a task may have come nothing but what was skipped

@@ -109,8 +109,8 @@ def simulate(
         LabelSpace,
         typer.Option(
             help="local: each task's labels count from 0. global: each class of the stream has a "
-            "label, tasks add labels, and the model needs as many outputs; with one head for all "
-            "tasks that is class-incremental.",
+            "label, tasks add labels, and the model needs as many outputs, or model.labels = open; "
+            "with one head for all tasks that is class-incremental.",
             rich_help_panel=TASKS,
         ),
     ] = "local",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -38,14 +39,16 @@ NAMED = {"A": "task-1", "B": "task-2", "C": "task-3"}
 @cache
 def drawn() -> Samples:
     random = np.random.default_rng(11)
-    parts = []
+    inputs, labels = [], []
     for letter, length in zip(VISITS, LENGTHS, strict=True):
         train = digits().tasks["ABC".index(letter)].train
-        parts.append(train.take(random.integers(0, len(train), length)))
-    return Samples(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        images, own = train.take(random.integers(0, len(train), length))
+        inputs.append(images)
+        labels.append(own)
+    return Samples(np.concatenate(inputs), np.concatenate(labels))
 
 
-def stream(told_at: dict[int, str | None] | None = None) -> list[Message]:
+def stream(told_at: Mapping[int, str | None] | None = None) -> list[Message]:
     """Messages that know nothing of worlds; where boundaries are told, the next task is named or
     not."""
     whole, told = drawn(), told_at or {}

@@ -216,6 +216,23 @@ def test_without_a_model_a_learner_is_offered_the_presets() -> None:
         load_settings(overrides={"model.input_shape": "2,2"}).require_model()
 
 
+def test_where_labels_are_open_a_learner_needs_no_number_of_outputs() -> None:
+    given = {"model.input_shape": "2,2", "model.labels": "open"}
+    settings = load_settings(overrides=given)
+    settings.require_model()
+    assert (settings.model.outputs, settings.model.width) == (0, 100)
+    assert load_settings(overrides={"model.outputs": "5"}).model.width == 5
+    with pytest.raises(SettingsError, match=r"model\.outputs not set.*model\.labels=open"):
+        load_settings(overrides=given | {"model.labels": "fixed"}).require_model()
+
+
+def test_a_head_cannot_begin_with_more_outputs_than_it_may_have() -> None:
+    said = complaint(
+        overrides={"model.labels": "open", "model.outputs": "5", "model.max_classes": "4"}
+    )
+    assert "outputs is 5 and max_classes 4" in said
+
+
 @pytest.mark.parametrize(
     "password", ["s3cret", "with@sign", "with/slash", "with:colon", "s@/:e@c@ret"]
 )
@@ -270,7 +287,7 @@ SURFACE = {
     "certificate_file key_file connect_timeout_seconds request_timeout_seconds "
     "delivery_timeout_seconds compression replication_factor min_insync_replicas "
     "retention_hours group",
-    "model": "name input_shape dtype outputs heads batch_size seed",
+    "model": "name input_shape dtype outputs labels max_classes heads batch_size seed",
     "model.network": "kind hidden module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",
     "consolidator": "kind strength damping decay",

@@ -51,6 +51,7 @@ KINDS = {
     "importance_norm": "gauge",
     "lag_messages": "gauge",
     "mean_forgetting_ratio": "gauge",
+    "open_outputs": "gauge",
     "partition_awaited_seconds": "gauge",
     "plasticity_level_ratio": "gauge",
     "plasticity_speed_ratio": "gauge",
@@ -118,6 +119,7 @@ def after_a_run() -> Scrape:
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
     told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
     told.append(events.WorldCompared("a", 8, None, "b", 9.0, 1.5))
+    told.append(events.OutputsOpened("digits-4-5", [0, 1], 2, 37))
     tell(telemetry, told)
     telemetry.retention.labels(0).set(1)
     telemetry.lag.labels(0).set(0)

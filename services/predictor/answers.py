@@ -40,7 +40,9 @@ class Answer(BaseModel):
 class Prediction(BaseModel):
     label: int = Field(description="the most probable one")
     class_: str | None = Field(alias="class", description="what the label stands for, if known")
-    probabilities: list[float] = Field(description="of the labels 0, 1, …; they add up to 1")
+    probabilities: list[float] = Field(
+        description="of the labels 0, 1, …, up to the highest that is open; they add up to 1"
+    )
 
 
 class Predictions(Answer):
@@ -61,13 +63,16 @@ class ModelDescription(BaseModel):
     name: str
     input_shape: list[int] = Field(description="of one input")
     dtype: str = Field(description="of the inputs: uint8 (0 to 255) or float32")
-    outputs: int = Field(description="labels of a head")
+    outputs: int = Field(description="labels of a head; where they are open, the most there may be")
     heads: str = Field(description="per-task, or one shared by all tasks")
 
 
 class TaskDescription(BaseModel):
     name: str
     classes: list[str] | None = Field(description="what the labels 0, 1, … stand for, if known")
+    labels: list[int] | None = Field(
+        description="that have come so far, which alone are predicted; null where they are fixed"
+    )
     samples: int = Field(description="learned so far")
     holdout_accuracy: float | None = Field(description="as last measured, on samples never learned")
     holdout_samples: int
@@ -174,7 +179,7 @@ def task_list(served: Served) -> TaskList:
             name=model.name,
             input_shape=list(model.input_shape),
             dtype=model.dtype,
-            outputs=model.outputs,
+            outputs=model.width,
             heads=model.heads,
         ),
         active_task=served.manifest.active_task,

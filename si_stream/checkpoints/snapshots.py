@@ -35,11 +35,12 @@ class Version(NamedTuple):
 
 
 class ServedTask(BaseModel):
-    """A task that predictions can be asked for."""
+    """A task that predictions can be asked for; its open labels, or None where they are fixed."""
 
     name: str
     head: int
     classes: tuple[str, ...] | None
+    labels: list[int] | None = None
     samples: int
     holdout_accuracy: float | None
     holdout_samples: int

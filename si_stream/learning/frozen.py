@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from si_stream.learning.networks import build_head, build_trunk, count_features
+from si_stream.learning.networks import OpenHead, build_head, build_trunk, count_features
 from si_stream.learning.options import ModelOptions
 from si_stream.learning.parameters import WEIGHTS, ParameterGroup
 
@@ -52,11 +52,13 @@ class FrozenNetwork:
         if model.network.kind == "mlp":  # flattened as they are copied in
             self.entry, shared = (math.prod(model.input_shape),), shared[1:]
         self.chains = [[*shared, *as_functions(modules[f"heads.{n}"])] for n in range(len(heads))]
+        self.listed = [_labels_listed(modules[f"heads.{n}"]) for n in range(len(heads))]
 
     def probabilities(self, inputs: npt.NDArray[Any], head: int) -> npt.NDArray[Any]:
         """``[B, *input_shape]`` of the model's dtype → ``[B, outputs]``; a row adds up to 1.
 
-        To the bit, the softmax of what the learner predicts for the same batch.
+        To the bit, the softmax of what the learner predicts for the same batch. Where labels are
+        open, up to the highest that is open; one below it that is not has probability 0.
         """
         x = torch.empty(len(inputs), *self.entry)  # starts on 64 bytes, wherever the inputs do
         copy = x.numpy()
@@ -67,7 +69,15 @@ class FrozenNetwork:
         for layer in self.chains[head]:  # nothing in here asks for a gradient
             x = layer(x)
         probabilities_BC: npt.NDArray[Any] = torch.softmax(x, 1).numpy()
-        return probabilities_BC
+        listed = self.listed[head]
+        return probabilities_BC if listed is None else probabilities_BC[:, :listed].copy()
+
+
+def _labels_listed(head: nn.Module) -> int | None:
+    """How many labels there are up to the highest that is open; None where they are fixed."""
+    if not isinstance(head, OpenHead):
+        return None
+    return 1 + max(head.is_open.nonzero().flatten().tolist(), default=-1)
 
 
 def as_functions(module: nn.Module) -> list[Callable[[Tensor], Tensor]]:
@@ -80,6 +90,9 @@ def as_functions(module: nn.Module) -> list[Callable[[Tensor], Tensor]]:
         return [layer for part in module for layer in as_functions(part)]
     if type(module) is nn.Linear:
         return [partial(torch.addmm, module.bias, mat2=module.weight.t())]
+    if type(module) is OpenHead:
+        logits = partial(torch.addmm, module.bias, mat2=module.weight.t())
+        return [logits, partial(Tensor.masked_fill_, mask=~module.is_open, value=-math.inf)]
     if type(module) is nn.ReLU:
         return [torch.relu_]
     if type(module) is nn.Flatten:

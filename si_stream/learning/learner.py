@@ -20,6 +20,7 @@ from si_stream.learning.consolidators import build_consolidator
 from si_stream.learning.kernels import choose_kernel
 from si_stream.learning.networks import (
     DROPOUT,
+    OpenHead,
     build_head,
     build_trunk,
     count_features,
@@ -65,7 +66,8 @@ class Learner:
     """Learns batches, one task after another.
 
     Args:
-        model: what is learned. Its ``input_shape`` and ``outputs`` must be set.
+        model: what is learned. Its ``input_shape`` must be set, and ``outputs`` where labels are
+            fixed.
         consolidator: what keeps old tasks.
 
     Raises:
@@ -118,22 +120,26 @@ class Learner:
 
         Args:
             inputs: ``[B, *input_shape]`` of the model's dtype.
-            labels: ``[B]`` int64, below the model's ``outputs``.
+            labels: ``[B]`` int64, below the model's ``width``.
             head: its number; it is opened where it is not yet.
 
         A network with dropout, or a module of one's own, is tested in a forward pass of its own.
+        Where labels are open, one that is new has no output yet when it is tested, so it is
+        predicted wrong; then its output is opened, and it is trained on.
         """
         self.open_heads(head + 1)
         groups = (self.trunk, self.heads[head])
-        before = self._running_statistics()
+        before = self._changed_in_passing(head)
         x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
         if self.tests_apart:
             tested_BC = self.predict(x, head)  # tested first …
             logits_BC = self._logits_with_own_numbers(x, head)
         else:
-            tested_BC = logits_BC = self._logits(x, head)
-        wrong_B = tested_BC.argmax(1) != y
-        loss = functional.cross_entropy(logits_BC, y)
+            logits_BC = self._logits(x, head)
+            tested_BC = self._among_open(logits_BC, head)
+        wrong_B = ~self._is_right(tested_BC, y, head)
+        self._open_outputs(y, head)
+        loss = functional.cross_entropy(self._among_open(logits_BC, head), y)
         torch.autograd.backward(loss)  # … then trained: g = ∂L/∂θ of the task alone
         finite = is_finite(loss, groups)
         if finite:
@@ -142,18 +148,22 @@ class Learner:
                 for group in groups:  # Eq. 3 and 4, in one pass
                     self.optimiser.update(group, self.consolidator, self.kernel)
         else:
-            for statistic, value in before:
-                statistic.copy_(value)
+            for buffer, value in before:
+                buffer.copy_(value)
         for group in groups:
             group.drop_gradients()
         return Learned(loss.detach(), wrong_B, finite)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, head: int) -> Tensor:
-        """Logits ``[B, C]`` of one head, without dropout; nothing is changed."""
+        """Logits ``[B, C]`` of one head, without dropout; nothing is changed.
+
+        Those of outputs that are not open are −∞.
+        """
         self.trunk.module.eval()
         try:
-            return self._logits(scaled(inputs, self.device), head)
+            logits_BC = self._logits(scaled(inputs, self.device), head)
+            return self._among_open(logits_BC, head)
         finally:
             self.trunk.module.train()
 
@@ -161,7 +171,8 @@ class Learner:
         """How many of any number of samples one head predicts right."""
         parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (inputs, labels))
         right = [
-            (self.predict(x, head).argmax(1).cpu() == y).sum() for x, y in zip(*parts, strict=True)
+            self._is_right(self.predict(x, head), y.to(self.device), head).sum()
+            for x, y in zip(*parts, strict=True)
         ]
         return int(sum(right))
 
@@ -219,11 +230,11 @@ class Learner:
         self.optimiser.steps = int(own["optimiser.steps"])
         self.masks.set_state(own["random.dropout"])
 
-    def _running_statistics(self) -> list[tuple[Tensor, Tensor]]:
-        """What a forward pass changes for good, and its values now."""
-        return [
-            (buffer, buffer.clone()) for layer in self._batch_norms for buffer in layer.buffers()
-        ]
+    def _changed_in_passing(self, head: int) -> list[tuple[Tensor, Tensor]]:
+        """What a batch changes for good before its gradient is known, and its values now: running
+        statistics, and which outputs are open."""
+        modules = [*self._batch_norms, self.heads[head].module]
+        return [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
 
     def _group(self, module: nn.Module) -> ParameterGroup:
         group = ParameterGroup(module.to(self.device))
@@ -232,8 +243,25 @@ class Learner:
         return group
 
     def _logits(self, x: Tensor, head: int) -> Tensor:
+        """Of all outputs, open or not."""
         logits_BC: Tensor = self.heads[head].module(self.trunk.module(x))
         return logits_BC
+
+    def _among_open(self, logits_BC: Tensor, head: int) -> Tensor:
+        module = self.heads[head].module
+        return module.among_open(logits_BC) if isinstance(module, OpenHead) else logits_BC
+
+    def _open_outputs(self, y: Tensor, head: int) -> None:
+        module = self.heads[head].module
+        if isinstance(module, OpenHead):
+            module.open(y)
+
+    def _is_right(self, logits_BC: Tensor, y: Tensor, head: int) -> Tensor:
+        """Of each sample, ``[B]`` bool; a label without an output is never predicted."""
+        module, right_B = self.heads[head].module, logits_BC.argmax(1) == y
+        if isinstance(module, OpenHead):
+            right_B &= module.is_open.index_select(0, y)
+        return right_B
 
     def _logits_with_own_numbers(self, x: Tensor, head: int) -> Tensor:
         """For training; what draws random numbers draws this learner's own."""

@@ -7,6 +7,7 @@ the seed and the head's number, so that they do not depend on what was learned o
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -105,10 +106,44 @@ def build_trunk(model: ModelOptions) -> nn.Module:
     return trunk
 
 
+class OpenHead(nn.Linear):
+    """A linear head that has room for ``width`` outputs, of which some are open.
+
+    It computes the logits of all; `among_open` leaves out those that are not, and so gives them no
+    share in a softmax, a loss or a gradient.
+
+    Args:
+        outputs: how many are open from the start.
+
+    Example:
+        >>> head = OpenHead(features=2, width=4, outputs=1)
+        >>> head.open(torch.tensor([2]))
+        >>> head.among_open(torch.zeros(1, 4))
+        tensor([[0., -inf, 0., -inf]])
+    """
+
+    is_open: Tensor  # [C] bool
+
+    def __init__(self, features: int, width: int, outputs: int) -> None:
+        super().__init__(features, width)
+        self.register_buffer("is_open", torch.arange(width) < outputs)
+
+    def open(self, labels_B: Tensor) -> None:
+        self.is_open.index_fill_(0, labels_B, True)
+
+    def among_open(self, logits_BC: Tensor) -> Tensor:
+        """A copy in which the logits of outputs that are not open are −∞."""
+        return logits_BC.masked_fill(~self.is_open, -math.inf)
+
+
 def build_head(model: ModelOptions, features: int, number: int) -> nn.Linear:
-    """Head ``number`` (from 0): ``[B, features]`` → logits ``[B, outputs]``."""
+    """Head ``number`` (from 0): ``[B, features]`` → logits ``[B, width]``."""
     with numbers_from(generator(model.seed, HEAD, number)):
-        head = nn.Linear(features, model.outputs)
+        head = (
+            nn.Linear(features, model.width)
+            if model.labels == "fixed"
+            else OpenHead(features, model.width, model.outputs)
+        )
         initialise(head, model.network.head_initialisation)
     return head
 

@@ -6,9 +6,9 @@ holds the three benchmarks' complete settings.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Initialisation = Literal["glorot-uniform", "zero"]
 
@@ -49,13 +49,43 @@ class ModelOptions(Options):
     dtype: Literal["uint8", "float32"] = Field(
         "uint8", description="of the inputs; uint8 is divided by 255, float32 taken as it is"
     )
-    outputs: int = Field(0, ge=0, description="labels of one head: 0 … outputs-1; required")
+    outputs: int = Field(
+        0,
+        ge=0,
+        description="labels of one head: 0 … outputs-1; required where labels are fixed, and where "
+        "they are open those that a new head has from the start",
+    )
+    labels: Literal["fixed", "open"] = Field(
+        "fixed",
+        description="fixed: a label that is not below outputs is rejected. open: a head gets an "
+        "output for each label when it first comes",
+    )
+    max_classes: int = Field(
+        100,
+        ge=1,
+        description="open labels: the most outputs that a head may ever have; labels are below it. "
+        "The head's weights are as many from the start",
+    )
     heads: Literal["per-task", "shared"] = Field(
         "per-task", description="one head for each task, or a single one for all"
     )
     batch_size: int = Field(64, ge=1, description="samples; a boundary cuts a batch short")
     seed: int = Field(0, ge=0, description="of the initial weights and of dropout")
     network: NetworkOptions = NetworkOptions()
+
+    @property
+    def width(self) -> int:
+        """Outputs that a head is made with, open or not; every label is below it."""
+        return self.outputs if self.labels == "fixed" else self.max_classes
+
+    @model_validator(mode="after")
+    def _open_ones_have_room(self) -> Self:
+        if self.outputs > self.width:
+            raise ValueError(
+                f"outputs is {self.outputs} and max_classes {self.max_classes}: a head cannot have "
+                "more outputs open than it has; raise max_classes"
+            )
+        return self
 
 
 class OptimiserOptions(Options):

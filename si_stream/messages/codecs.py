@@ -158,7 +158,8 @@ def _decode_samples(content_type: str, value: bytes | memoryview, schema: Sample
     else:
         raise _unknown("content-type", content_type, f"{ARROW} or {JSON}")
     if samples.classes is not None and len(samples.classes) > schema.outputs:
-        problem = f"{len(samples.classes)} classes are named, the model has {schema.outputs}"
+        count = len(samples.classes)
+        problem = f"{count} classes are named, the model has {schema.outputs}{schema.limit}"
         raise MessageError(Reason.UNDECODABLE, problem)
     return samples
 

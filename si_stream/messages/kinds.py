@@ -61,8 +61,15 @@ Message = Samples | Boundary | End
 
 @dataclass(frozen=True, slots=True)
 class SampleSchema:
-    """What a model takes: the shape and dtype of one input, and labels below ``outputs``."""
+    """What a model takes: the shape and dtype of one input, and labels below ``outputs``, which
+    are the most that a head may ever have where ``labels`` are open."""
 
     input_shape: tuple[int, ...]
     dtype: Dtype
     outputs: int
+    labels: Literal["fixed", "open"] = "fixed"
+
+    @property
+    def limit(self) -> str:
+        """What sets the limit of labels, for an error to end with."""
+        return f"; model.max_classes is {self.outputs}" if self.labels == "open" else ""

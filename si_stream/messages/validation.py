@@ -40,7 +40,8 @@ def rejected_rows(samples: Samples, schema: SampleSchema) -> list[RejectedRow]:
     for row in np.flatnonzero(bad_label | bad_input).tolist():
         if bad_label[row]:
             reason = Reason.LABEL_OUT_OF_RANGE
-            problem = f"label {samples.labels[row]} is not from 0 to {schema.outputs - 1}"
+            label = samples.labels[row]
+            problem = f"label {label} is not from 0 to {schema.outputs - 1}{schema.limit}"
         else:
             element = int(np.argmin(np.isfinite(inputs[row])))
             reason = Reason.NOT_FINITE

@@ -164,13 +164,14 @@ class Settings(BaseSettings):
         """Check that it is said what the model takes and gives, as a learner must know.
 
         Raises:
-            SettingsError: `model.input_shape` or `model.outputs` is not set.
+            SettingsError: `model.input_shape` is not set, or `model.outputs` where labels are
+                fixed.
         """
         missing = [
             key
             for key, value in (
                 ("model.input_shape", self.model.input_shape),
-                ("model.outputs", self.model.outputs),
+                ("model.outputs", self.model.width),
             )
             if not value
         ]
@@ -178,5 +179,6 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"{' and '.join(missing)} not set: take a benchmark's with --preset "
                 f"{'|'.join(PRESETS)}, or set your own as in "
-                "--set model.input_shape=28,28 --set model.outputs=10"
+                "--set model.input_shape=28,28 --set model.outputs=10; with --set "
+                "model.labels=open a head gets its outputs as labels come"
             )

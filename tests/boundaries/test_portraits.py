@@ -29,7 +29,7 @@ def drawn(count: int, seed: int = 0, shift: float = 0.0) -> tuple[Tensor, Tensor
 
 def seen(portraits: Portraits, count: int, batch: int = 64, task: int = 0, seed: int = 0) -> None:
     inputs, labels = drawn(count, seed)
-    for x, y in zip(inputs.split(batch), labels.split(batch), strict=True):
+    for x, y in zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True):
         portraits.see(task, x, y)
 
 
@@ -89,7 +89,7 @@ def test_a_short_visit_leaves_the_portrait_as_it_was() -> None:
 @pytest.mark.parametrize("at", [0, 64, 960, 1024, 3008, 4160])
 def test_saved_and_loaded_anywhere_it_goes_on_to_the_bit(at: int) -> None:
     inputs, labels = drawn(6016)
-    batches = list(zip(inputs.split(64), labels.split(64), strict=True))
+    batches = list(zip(torch.split(inputs, 64), torch.split(labels, 64), strict=True))
     whole, parted = Portraits(SHAPE, 2), Portraits(SHAPE, 2)
     for x, y in batches:
         whole.see(3, x, y)

@@ -66,8 +66,16 @@ def test_a_checkpoint_of_the_first_format_gives_back_its_state() -> None:
 
 
 def told(held: dict[str, str]) -> dict[str, Any]:
-    read = {"measures": json.loads, "ledger": literal_eval}
-    return {name: read.get(name.partition("/")[0], str)(value) for name, value in held.items()}
+    return {name: read(name.partition("/")[0], value) for name, value in held.items()}
+
+
+def read(part: str, value: str) -> Any:
+    match part:
+        case "measures":
+            return json.loads(value)
+        case "ledger":
+            return literal_eval(value)
+    return value
 
 
 def assert_holds(found: Any, expected: Any) -> None:

@@ -45,5 +45,6 @@ def test_the_options_that_it_names_are_there() -> None:
     app = typer.Typer()
     app.command()(simulate)
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
-    for option in set(re.findall(r"(?<=[` ])--[a-z-]+", DOCUMENT)) - {"--help"}:
+    text = re.sub(r"^si-stream serve .*$", "", DOCUMENT, flags=re.MULTILINE)
+    for option in set(re.findall(r"(?<=[` ])--[a-z-]+", text)) - {"--help"}:
         assert option in told.stdout

@@ -60,6 +60,7 @@ def test_the_tasks_and_what_the_model_takes(predictor: Running) -> None:
             {
                 "name": "digits-0-1",
                 "classes": ["zero", "one"],
+                "labels": None,
                 "samples": 24,
                 "holdout_accuracy": 0.59,
                 "holdout_samples": 100,
@@ -67,6 +68,7 @@ def test_the_tasks_and_what_the_model_takes(predictor: Running) -> None:
             {
                 "name": "digits-2-3",
                 "classes": None,
+                "labels": None,
                 "samples": 24,
                 "holdout_accuracy": 0.97,
                 "holdout_samples": 100,
