@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Okabe & Ito (2008).
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -27,7 +28,8 @@ STYLE: dict[Any, Any] = {
 
 def new_figure(width: float, height: float) -> Figure:
     """To be made, drawn and saved within ``mpl.rc_context(STYLE)``."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
+    return Figure(figsize=(width, height), layout=layout, facecolor="white")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -193,11 +193,11 @@ def _legend(record: TrialRecord, errors: ErrorRecord) -> list[Line2D]:
 
 
 def draw_summary(records: Mapping[str, Sequence[TrialRecord]], path: Path) -> None:
-    """A row for each scenario: delays, errors of the cut, and accuracy told and silent."""
+    """A row for each scenario: delays, errors of the cut, and what silence costs in accuracy."""
     names = list(records)
     heights = {name: len(names) - 1 - number for number, name in enumerate(names)}
     with styled():
-        figure = new_figure(11, 1.5 + 0.42 * len(names))
+        figure = new_figure(11, 1.6 + 0.42 * len(names))
         delay, cut, accuracy = figure.subplots(1, 3, sharey=True)
         for name, runs in records.items():
             matches = [one for run in runs for one in matched(run).matches]
@@ -206,7 +206,10 @@ def draw_summary(records: Mapping[str, Sequence[TrialRecord]], path: Path) -> No
             _pairs(accuracy, runs, heights[name])
         delay.set_title("from change to alarm, samples", loc="left", weight="bold", fontsize=10.5)
         cut.set_title("error of the cut, samples", loc="left", weight="bold", fontsize=10.5)
-        accuracy.set_title("average accuracy, %", loc="left", weight="bold", fontsize=10.5)
+        accuracy.set_title("silent less told, points", loc="left", weight="bold", fontsize=10.5)
+        accuracy.axvline(0, color=TEXT, lw=0.9)
+        accuracy.locator_params(axis="x", nbins=5)
+        accuracy.text(1.04, 1.02, "told, silent, %", transform=accuracy.transAxes, color=FAINT)
         _scale(delay, linear_up_to=20, left=0)
         _scale(cut, linear_up_to=2, left=-0.3)
         delay.set_yticks(list(heights.values()), list(heights))
@@ -219,13 +222,12 @@ def draw_summary(records: Mapping[str, Sequence[TrialRecord]], path: Path) -> No
             grid(axes, "x")
         figure.legend(
             handles=[
-                Line2D([], [], marker="o", ls="", color=BLUE, alpha=0.5, label="one change"),
+                Line2D([], [], marker="o", ls="", color=BLUE, alpha=0.5, label="a change, a seed"),
                 Line2D([], [], marker="|", ls="", color=TEXT, ms=12, mew=2, label="median"),
-                Line2D([], [], marker="o", ls="", mfc="white", mec=TEXT, label="told"),
-                Line2D([], [], marker="o", ls="", color=BLUE, ms=5, label="silent"),
+                Line2D([], [], marker="d", ls="", color=ORANGE, ms=7, label="mean"),
             ],
             loc="outside lower center",
-            ncols=4,
+            ncols=3,
             frameon=False,
         )
         save(figure, path)
@@ -255,8 +257,16 @@ def _scatter(axes: Axes, values: Sequence[int], height: float) -> None:
 
 
 def _pairs(axes: Axes, runs: Sequence[TrialRecord], height: float) -> None:
-    """The means over seeds, told and silent."""
-    told, silent = (100 * np.mean(side) for side in zip(*map(average, runs), strict=True))
-    axes.plot([told, silent], [height, height], color=FAINT, lw=1.5)
-    axes.plot([told], [height], "o", mfc="white", mec=TEXT, ms=8, zorder=3)
-    axes.plot([silent], [height], "o", color=BLUE, ms=4.5, zorder=4)
+    """Silent less told of each seed, their mean with its standard error, and both accuracies."""
+    told, silent = (100 * np.array(side) for side in zip(*map(average, runs), strict=True))
+    differences = silent - told
+    spread = (np.arange(len(runs)) * 0.618 % 1 - 0.5) * 0.5
+    axes.plot(differences, height + spread, "o", color=BLUE, alpha=0.5, ms=4, mew=0)
+    error = differences.std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
+    axes.errorbar([differences.mean()], [height], xerr=[error], fmt="d", color=ORANGE, ms=7)
+    axes.annotate(
+        f"{told.mean():.2f}, {silent.mean():.2f}",
+        (1.04, height),
+        xycoords=("axes fraction", "data"),
+        va="center",
+    )
