@@ -15,6 +15,8 @@ RUN uv pip install --python /opt/si-stream/bin/python --no-cache --compile-bytec
       --torch-backend "$TORCH_BACKEND" ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.12-slim
+# The kernel spares a container's first process what signals do by default; tini passes them on.
+RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 si-stream && install --directory --owner si-stream /data
 COPY --from=build /opt/si-stream /opt/si-stream
 USER si-stream
@@ -26,5 +28,5 @@ ENV PATH=/opt/si-stream/bin:$PATH \
     SI_STREAM_LEARNER__METRICS_HOST=0.0.0.0 \
     SI_STREAM_PREDICTOR__HOST=0.0.0.0
 EXPOSE 8080 9101
-ENTRYPOINT ["si-stream"]
+ENTRYPOINT ["tini", "--", "si-stream"]
 CMD ["serve"]

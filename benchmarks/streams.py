@@ -27,6 +27,7 @@ from benchmarks.rounds import Effort, Figure, alternate, ratio
 from benchmarks.service import STREAM, Service, new_broker
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
+from si_stream.brokers.options import StreamOptions
 from si_stream.learning.options import ComputeOptions
 from si_stream.learning.presets import PRESETS
 from si_stream.messages.kinds import Samples
@@ -119,12 +120,17 @@ def fill_when_told(url: str, quick: bool, ready: ProcessEvent, go: ProcessEvent)
 
 
 def _settings(directory: str) -> Settings:
-    preset = PRESETS["split-mnist"]
-    return Settings(directory=Path(directory), compute=ComputeOptions(device="cpu"), **preset)
+    return Settings(
+        directory=Path(directory),
+        compute=ComputeOptions(device="cpu"),
+        stream=StreamOptions(retention="all"),  # the next round learns the same
+        **PRESETS["split-mnist"],
+    )
 
 
 def samples_per_second(broker: Broker) -> float:
     """Of a new service that learns the whole stream."""
+    assert broker.watermarks(STREAM, 0).low == 0, "the round before has pruned it"
     with (
         TemporaryDirectory() as directory,
         closing(Service(broker, _settings(directory))) as service,

@@ -46,6 +46,8 @@ class Checkpointing(Keeper):
 
     Attributes:
         rewinder: where boundaries are detected; checkpoints are then written from its older copy.
+        oldest: the position of the oldest of the newest checkpoints, before which nobody asks the
+            broker for anything.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Checkpointing(Keeper):
         self.broker = broker
         self.telemetry = telemetry
         self.rewinder: Rewinder | None = None
+        self.oldest: Mapping[int, Position] = {}
         self._spaces: list[Space] = []
         self._held: dict[int, _Held] = {}
         self._background = Background("checkpoints", limit=2)
@@ -120,6 +123,26 @@ class Checkpointing(Keeper):
         while self._told:
             yield self._told.popleft()
 
+    def watch_retention(self) -> None:
+        """See how near a broker with a retention of its own has come to the oldest checkpoint.
+
+        Raises:
+            BrokerError: the broker does not say.
+        """
+        if self.broker.keeps_all:
+            return
+        for partition, place in self.oldest.items():
+            low, high = self.broker.watermarks(self.settings.stream.name, partition)
+            margin = retention_margin(place.offset, low, high)
+            self.telemetry.retention.labels(partition).set(margin)
+            if margin < NEAR_RATIO and time.monotonic() >= self._remind_at:
+                self._remind_at = time.monotonic() + REMIND_SECONDS
+                logger.warning(
+                    "partition %d: the broker keeps offsets %d to %d, and the oldest checkpoint "
+                    "stands at %d; raise the topic's retention, or the learner falls out of it",
+                    *(partition, low, high - 1, place.offset),
+                )
+
     def wait(self, seconds: float) -> bool:
         """Whether all that was begun has ended in time, well or not."""
         return self._background.wait(seconds)
@@ -134,7 +157,7 @@ class Checkpointing(Keeper):
             self.store.require(epoch)
             ledger.dead_letters = self.dead_letters.flush(held.sealed)
             path, size = self.store.write(copy, epoch, held.written_seconds)
-            oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
+            self.oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
         except Superseded:
             raise
         except (CheckpointError, BrokerError) as error:
@@ -144,31 +167,30 @@ class Checkpointing(Keeper):
         self._told.append(events.CheckpointWritten(ledger.steps, ledger.samples, seconds, size))
         self.telemetry.is_current("checkpoint", held.written_seconds)
         try:
-            self._tell_broker(ledger, oldest, f"{epoch}/{path.name}")
+            self._tell_broker(ledger, f"{epoch}/{path.name}")
         except BrokerError as error:
             logger.warning("the broker was not told of a checkpoint: %s", error)
 
-    def _tell_broker(self, ledger: Ledger, oldest: Mapping[int, Position], checkpoint: str) -> None:
+    def _tell_broker(self, ledger: Ledger, checkpoint: str) -> None:
         stream = self.settings.stream
         offsets = {partition: place.offset for partition, place in ledger.position.items()}
         self.broker.commit_hint(stream.name, offsets, checkpoint)
-        if not self.broker.keeps_all:
-            self._watch_retention(oldest)
-        elif stream.retention == "checkpoints":
-            for partition, place in oldest.items():
+        self.watch_retention()
+        if self.broker.keeps_all and stream.retention == "checkpoints":
+            for partition, place in self.oldest.items():
                 self.broker.prune(stream.name, partition, place.offset)
             letters = self.dead_letters.letters
             self.broker.prune(letters, 0, ledger.dead_letters - KEPT_LETTERS)
 
-    def _watch_retention(self, oldest: Mapping[int, Position]) -> None:
-        for partition, place in oldest.items():
-            low, high = self.broker.watermarks(self.settings.stream.name, partition)
-            margin = max(0, place.offset - low) / (high - low) if 0 < low < high else 1.0
-            self.telemetry.retention.labels(partition).set(margin)
-            if margin < NEAR_RATIO and time.monotonic() >= self._remind_at:
-                self._remind_at = time.monotonic() + REMIND_SECONDS
-                logger.warning(
-                    "partition %d: the broker keeps offsets %d to %d, and the oldest checkpoint "
-                    "stands at %d; raise the topic's retention, or the learner falls out of it",
-                    *(partition, low, high - 1, place.offset),
-                )
+
+def retention_margin(offset: int, low: int, high: int) -> float:
+    """Of what is kept, the share that lies before an offset; 1 where nothing can be lost.
+
+    >>> retention_margin(75, 50, 100), retention_margin(50, 50, 100), retention_margin(7, 0, 100)
+    (0.5, 0.0, 1.0)
+    >>> retention_margin(100, 100, 100), retention_margin(99, 100, 100)  # of which nothing is kept
+    (1.0, 0.0)
+    """
+    if low == 0 or offset >= high:
+        return 1.0
+    return (offset - low) / (high - low) if offset > low else 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from threading import Event
 
@@ -36,6 +37,7 @@ from si_stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 LAG_SECONDS = 1.0
+RETENTION_SECONDS = 60.0
 REJECTED_SECONDS = 1.0
 HEARING_SECONDS = 0.2
 FINISH_SECONDS = 6.0
@@ -86,6 +88,7 @@ class LearnerHost(Host):
         fit_position(state, self.broker, made_anew=made_anew)
         if (place := self.flights.quarantined) is not None:
             state.ledger.quarantined.append(Quarantined(place=place))
+        self.checkpointing.oldest = self.checkpoints.oldest_position(self.settings.checkpoints.keep)
         self.dead_letters.resume(state.ledger.dead_letters, state.ledger.counted)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
@@ -161,6 +164,10 @@ class LearnerHost(Host):
             offsets = {k: position.offset for k, position in state.ledger.position.items()}
             self.measuring.start(lambda: self._measure_lag(offsets))
             self._put_off("lag", LAG_SECONDS)
+        # Also of a learner that waits, and so writes no checkpoint, while the stream goes on.
+        if self._is_due("retention") and self.measuring.is_idle:
+            self.measuring.start(self._watch_retention)
+            self._put_off("retention", RETENTION_SECONDS)
 
     def checkpoint(self, state: State) -> None:
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
@@ -240,6 +247,10 @@ class LearnerHost(Host):
         for partition, end in enumerate(self.ends() or []):
             lag = max(0, end - offsets.get(partition, 0))
             self.telemetry.lag.labels(partition).set(lag)
+
+    def _watch_retention(self) -> None:
+        with suppress(BrokerError):  # the reader says that the broker is away
+            self.checkpointing.watch_retention()
 
     def _is_news(self, what: str, ledger: Ledger) -> bool:
         """Whether anything has come since this was last done: an idle stream wears out no disk."""

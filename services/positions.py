@@ -18,14 +18,15 @@ logger = logging.getLogger(__name__)
 def fit_position(state: State, broker: Broker, *, made_anew: bool = False) -> None:
     """See that the stream holds the position; or move it, as `stream.out_of_range` says.
 
-    A partition that nothing was read of begins with the oldest record that is kept. In a stream
-    that was made anew no offset means what it did.
+    A partition that the state does not know yet begins with the oldest record that is kept. In a
+    stream that was made anew no offset means what it did.
 
     Raises:
         PositionOutOfRange: it does not, and may not be moved.
     """
     ledger, stream = state.ledger, state.settings.stream
     count = broker.partitions(stream.name)
+    known = set(ledger.position)
     if ledger.tasks.active is None:
         ledger.know(max(count, len(ledger.position)))
     moved = dict(ledger.position)
@@ -37,7 +38,7 @@ def fit_position(state: State, broker: Broker, *, made_anew: bool = False) -> No
             continue
         low, high = broker.watermarks(stream.name, partition)
         misfit = "made anew" if made_anew else out_of_range(place, low, high)
-        if place == Position():
+        if partition not in known:
             moved[partition] = Position(low)
         elif misfit:
             problems.append(f"partition {partition}: {misfit}")

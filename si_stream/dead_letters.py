@@ -11,6 +11,7 @@ from an older one finds the letters behind that mark and does not write them aga
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,9 +74,9 @@ class Letter:
         original = {k: v for k, v in record.headers.items() if not k.startswith(PREFIX)}
         return cls(
             letter_id=told.get("id", f"?/{record.offset}"),
-            partition=int(told.get("partition", 0)),
-            offset=int(told.get("offset", 0)),
-            row=int(told["row"]) if "row" in told else None,
+            partition=_number(told.get("partition")) or 0,
+            offset=_number(told.get("offset")) or 0,
+            row=_number(told.get("row")),
             reason=told.get("reason", "unknown"),
             detail=told.get("detail", ""),
             time=told.get("time", ""),
@@ -218,8 +219,15 @@ class DeadLetters:
         else:
             told["row"] = str(fault.row)
             original = _one_row(fault.opened, fault.row, letter_id)
-        headers = {**original.headers, **{PREFIX + name: text for name, text in told.items()}}
+        # A sender may have used our names: what is told of the letter is told by nobody else.
+        own = {k: v for k, v in original.headers.items() if not k.startswith(PREFIX)}
+        headers = {**own, **{PREFIX + name: text for name, text in told.items()}}
         return Envelope(headers, original.value)
+
+
+def _number(text: str | None) -> int | None:
+    """Others may write into the stream of letters, whatever they like."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _id_of(envelope: Envelope) -> str:

@@ -93,7 +93,7 @@ class BatchQuarantined:
 
 @dataclass(frozen=True, slots=True)
 class Alarmed:
-    """Errors have become more frequent, first at ``cut``, which ``sample`` brought to light; both
+    """A signal (errors, say) has risen, first at ``cut``, which ``sample`` brought to light; both
     counted over the model's life. ``decision`` is `taken`, or why it was not."""
 
     task: str
@@ -101,6 +101,7 @@ class Alarmed:
     cut: int
     evidence: float
     decision: str
+    signal: str
     behind: dict[int, Position]
 
 

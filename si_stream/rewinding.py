@@ -103,12 +103,12 @@ class Rewinder:
         assert drift is not None
         assert latest is not None
         self._passed.append(_Passed(ledger.samples - batch.size, batch.segments, batch.size))
-        alarm = drift.see(latest.wrong_B.cpu().numpy())
+        alarm = drift.see(batch.inputs, batch.labels, latest.logits_BC, latest.wrong_B)
         if alarm is not None:
             began = ledger.samples - drift.seen
             cut = began + alarm.cut
             decision = self._decision(state, alarm, cut)
-            figures = (began + alarm.sample, cut, alarm.evidence, decision)
+            figures = (began + alarm.sample, cut, alarm.evidence, decision, alarm.signal)
             emit(events.Alarmed(batch.task.name, *figures, batch.then.positions))
             if decision == "taken":
                 partition, place = self._place_of(cut)

@@ -207,7 +207,11 @@ class State:
         self.schema = SampleSchema(model.input_shape, model.dtype, model.width, model.labels)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)
-        self.drift = DriftWatch(settings.detection) if settings.detection.kind != "off" else None
+        self.drift = (
+            DriftWatch(settings.detection, model.input_shape, model.width)
+            if settings.detection.kind != "off"
+            else None
+        )
         self.portraits = Portraits(model.input_shape, model.width)
         self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
         if shadow != "off":

@@ -56,7 +56,8 @@ class Telemetry:
         )
         self.alarms = counter(
             "detector_alarms",
-            "Times that errors became more frequent, and what followed.",
+            "Times that a signal, such as errors, rose, and what followed.",
+            "signal",
             "decision",
         )
         self.compared = counter(
@@ -222,7 +223,7 @@ class Telemetry:
         self.quarantined.inc()
 
     def _alarmed(self, event: events.Alarmed) -> None:
-        self.alarms.labels(event.decision).inc()
+        self.alarms.labels(event.signal, event.decision).inc()
 
     def _world_compared(self, event: events.WorldCompared) -> None:
         self.compared.labels("returned" if event.returned else "new").inc()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
 from si_stream.brokers.interface import Broker, Envelope, Position
+from si_stream.checkpoints.copies import StateCopy
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import DeadLetters, Fault, Letter, read_letters, stream_of_letters
 from si_stream.errors import MessageError, Reason, StreamNotFound
@@ -111,6 +114,23 @@ def test_a_row_of_json_with_nan_and_a_source_that_cannot_be_printed_have_a_lette
     assert np.array_equal(alone.inputs, np.array([[1, np.nan, 3, 4]], np.float32), equal_nan=True)
 
 
+def test_a_sender_who_uses_the_headers_of_letters_misleads_nobody(chosen: Settings) -> None:
+    claims = {"id": "x", "partition": "-", "offset": "9" * 5000, "row": "no row"}
+    hostile = Envelope({f"dead_letter_{name}": text for name, text in claims.items()}, b"{")
+    broker = memory_broker([hostile, *MESSAGES])
+    broker.create_stream(stream_of_letters(STREAM))
+    broker.append(stream_of_letters(STREAM), 0, [hostile])  # into the stream of letters itself
+    for _ in range(2):  # the second one reads what the first has written
+        with learning(broker, chosen):
+            pass
+    shutil.rmtree(chosen.directory)
+    with learning(broker, chosen) as (host, state):
+        host.finish(state)
+    found = [(offset + 1, row, reason) for offset, row, reason in EXPECTED]
+    assert places(broker) == [(0, None, "unknown"), (0, None, "undecodable"), *found]
+    assert letters(broker)[1].letter_id == f"{broker.stream_id(STREAM)}/0/0"
+
+
 def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
     chosen: Settings,
 ) -> None:
@@ -160,18 +180,22 @@ def test_a_checkpoint_before_letters_that_a_dead_learner_wrote_does_not_pass_the
     assert [place for place, *_ in places(broker)] == [0, 1, 2]
 
 
-def test_letters_are_durable_before_the_checkpoint_that_passes_them(chosen: Settings) -> None:
-    broker = memory_broker(MESSAGES[:2])
-    state = State(chosen, broker.stream_id(STREAM))
-    with closing(LearnerHost(chosen, broker, CollectorRegistry(), Event())) as host:
-        host.resume(state)
-        host.stop.set()
-        host.learn(state)
-        host.stop.clear()
-        assert places(broker) == []
-        broker.append(STREAM, 0, [])
-        host.finish(state)
-    assert mark(chosen) == len(places(broker))
+def test_letters_are_durable_before_the_checkpoint_that_passes_them(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = memory_broker(MESSAGES)
+    write = CheckpointStore.write
+    found: list[tuple[int, int]] = []
+
+    def watched(store: CheckpointStore, copy: StateCopy, *rest: Any) -> tuple[Path, int]:
+        found.append((copy.ledger.dead_letters, len(places(broker))))
+        return write(store, copy, *rest)
+
+    monkeypatch.setattr(CheckpointStore, "write", watched)
+    with learning(broker, chosen):
+        pass
+    assert found[-1] == (4, 4)
+    assert all(marked <= there for marked, there in found)
 
 
 def test_before_anything_was_rejected_there_is_no_stream_of_letters() -> None:

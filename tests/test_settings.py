@@ -294,7 +294,7 @@ SURFACE = {
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
     "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "
-    "max_boundaries cap_samples returning",
+    "max_boundaries cap_samples returning signals",
     "holdout": "source capacity share evaluation_interval_steps",
     "plasticity": "first_samples",
     "checkpoints": "interval_seconds keep keep_at_boundaries",

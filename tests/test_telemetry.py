@@ -117,7 +117,7 @@ def after_a_run() -> Scrape:
     told += [events.WritingFailed("checkpoint", "why"), events.SnapshotPublished(2, 55, 867)]
     place: dict[int, Position] = {0: Position(3)}
     told += [events.BatchSkipped("main", "a", 8, place), events.BatchQuarantined("a", 8, place)]
-    told.append(events.Alarmed("a", 8, 3, 1.5, "taken", place))
+    told.append(events.Alarmed("a", 8, 3, 1.5, "taken", "errors", place))
     told.append(events.WorldCompared("a", 8, None, "b", 9.0, 1.5))
     told.append(events.OutputsOpened("digits-4-5", [0, 1], 2, 37))
     tell(telemetry, told)

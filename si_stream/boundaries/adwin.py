@@ -12,9 +12,8 @@ from __future__ import annotations
 from operator import length_hint
 
 import numpy as np
-import numpy.typing as npt
 
-from si_stream.boundaries.detectors import Detector
+from si_stream.boundaries.detectors import Detector, Values
 
 # As in river. Where nothing changes (floors of 5 to 20 % errors) it cries wolf once in some
 # 8 million samples, and with a tenth of the labels wrong it finds 38 of 40 changes of split MNIST.
@@ -34,7 +33,7 @@ class Adwin(Detector):
 
         self._window = AdaptiveWindowing(delta=SIGNIFICANCE)
 
-    def alarmed(self, wrong: npt.NDArray[np.bool_]) -> int | None:
+    def alarmed(self, wrong: Values) -> int | None:
         window = self._window
         values = wrong.astype(np.float64).tolist()
         unseen = iter(values)

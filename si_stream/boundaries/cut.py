@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.intp]
+Amounts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,10 @@ class Cut:
     evidence: float  # nats: log likelihood of two rates over that of one; 0 without a cut
 
 
-def find_cut(wrong: npt.NDArray[np.bool_]) -> Cut:
+def find_cut(wrong: npt.NDArray[np.bool_] | Amounts) -> Cut:
     """The most likely cut of the errors ``[n]`` since the last boundary, the newest last.
+
+    They may be shares from 0 to 1: of a coin's throws, that is, that came up wrong in part.
 
     Example:
         >>> find_cut(np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 1], dtype=bool))
@@ -34,25 +36,28 @@ def find_cut(wrong: npt.NDArray[np.bool_]) -> Cut:
     n = len(wrong)
     if n < 2:
         return Cut(n, 0.0)
-    before = np.arange(1, n)
-    wrong_up_to = np.cumsum(wrong, dtype=np.intp)
-    wrong_before, total = wrong_up_to[:-1], wrong_up_to[-1]
-    behind, wrong_behind = n - before, total - wrong_before
-
-    counts = np.arange(1.0, n + 1)
-    x_log_x = np.concatenate(([0.0], counts * np.log(counts)))
-
-    def likelihood(errors: Counts, samples: Counts) -> npt.NDArray[np.float64]:
-        """log of pᵉ(1−p)ⁿ⁻ᵉ at its greatest, where p = e/n."""
-        found: npt.NDArray[np.float64] = (
-            x_log_x[errors] + x_log_x[samples - errors] - x_log_x[samples]
-        )
-        return found
-
-    one_rate = x_log_x[total] + x_log_x[n - total] - x_log_x[n]
-    evidence = likelihood(wrong_before, before) + likelihood(wrong_behind, behind) - one_rate
+    before = np.arange(1.0, n)
+    wrong_up_to = np.cumsum(wrong, dtype=np.float64)
+    wrong_before, total = wrong_up_to[:-1], wrong_up_to[-1:]
+    behind, wrong_behind = n - before, np.maximum(total - wrong_before, 0.0)
+    evidence = (
+        _likelihood(wrong_before, before)
+        + _likelihood(wrong_behind, behind)
+        - _likelihood(total, np.array([float(n)]))
+    )
     worse = wrong_behind * before > wrong_before * behind
     if not worse.any():
         return Cut(n, 0.0)
     best = int(np.argmax(np.where(worse, evidence, -np.inf)))
     return Cut(best + 1, float(evidence[best]))
+
+
+def _likelihood(errors: Amounts, samples: Amounts) -> Amounts:
+    """log of pᵉ(1−p)ⁿ⁻ᵉ at its greatest, where p = e/n."""
+    return _x_log_x(errors) + _x_log_x(samples - errors) - _x_log_x(samples)
+
+
+def _x_log_x(x: Amounts) -> Amounts:
+    logarithms = np.log(x, out=np.zeros_like(x), where=x > 0)
+    found: Amounts = x * logarithms
+    return found

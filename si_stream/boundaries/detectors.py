@@ -1,4 +1,4 @@
-"""Detectors: whether the 0/1 errors of a stream have become more frequent.
+"""Detectors: whether the 0/1 errors of a stream, or other numbers between, have become larger.
 
 A detector is fed the errors of samples in their order and alarms at one of them. Invariant: where
 it alarms depends on the errors since the last reset alone, not on how they were cut into arrays,
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from si_stream.boundaries.options import DetectorKind
 from si_stream.errors import CheckpointError
+
+Values = npt.NDArray[np.bool_] | npt.NDArray[np.float64]
 
 
 class Detector(ABC):
@@ -39,7 +41,7 @@ class Detector(ABC):
         """A task has ended: forget its errors."""
 
     @abstractmethod
-    def alarmed(self, wrong: npt.NDArray[np.bool_]) -> int | None:
+    def alarmed(self, wrong: Values) -> int | None:
         """The index of the error, of these ``[n]``, at which it alarms; those behind are not fed.
 
         An alarm resets it: fed on, it alarms when errors have become more frequent still.

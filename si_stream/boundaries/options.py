@@ -9,6 +9,7 @@ from pydantic import Field
 from si_stream.learning.options import Options
 
 DetectorKind = Literal["adwin", "page-hinkley", "hddm", "kswin"]
+SignalName = Literal["errors", "losses", "inputs"]
 
 
 class BoundaryOptions(Options):
@@ -43,6 +44,13 @@ class DetectionOptions(Options):
         description="what watches the errors. adwin needs no tuning; page-hinkley, hddm and kswin "
         "(0.7 ms a sample) are for comparison; off: a change that nobody announces is learned as "
         "the same task",
+    )
+    signals: tuple[SignalName, ...] = Field(
+        ("errors",),
+        min_length=1,
+        description="what is watched for a rise: errors of the predictions before training; inputs "
+        "that look unusual, for worlds that change without being predicted worse (errors,inputs "
+        "watches both); losses are for comparison",
     )
     window_samples: int = Field(
         2048,

@@ -10,16 +10,13 @@ import json
 from collections import deque
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from si_stream.boundaries.detectors import Detector
+from si_stream.boundaries.detectors import Detector, Values
 
 
 class RiverDetector(Detector):
     _detector: Any
 
-    def alarmed(self, wrong: npt.NDArray[np.bool_]) -> int | None:
+    def alarmed(self, wrong: Values) -> int | None:
         detector = self._detector
         for index, error in enumerate(wrong.tolist()):
             detector.update(error)
@@ -98,7 +95,7 @@ class Kswin(RiverDetector):
 
         self._detector = KSWIN(1e-4, self._window, self._newest, seed=0)
 
-    def alarmed(self, wrong: npt.NDArray[np.bool_]) -> int | None:
+    def alarmed(self, wrong: Values) -> int | None:
         errors = [*self._detector.window, *wrong.tolist()]
         known, start = len(errors) - len(wrong), 0
         while (index := super().alarmed(wrong[start:])) is not None:

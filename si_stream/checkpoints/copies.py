@@ -60,7 +60,7 @@ def learning_settings(state: State) -> dict[str, Any]:
     return {
         "optimiser": settings.optimiser.model_dump(),
         "consolidator": settings.consolidator.model_dump(),
-        "detection": settings.detection.model_dump(),
+        "detection": settings.detection.model_dump(mode="json"),
     }
 
 

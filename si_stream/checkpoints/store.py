@@ -16,6 +16,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -234,6 +235,11 @@ class CheckpointStore:
                     file.unlink(missing_ok=True)
         return known[mine[:keep][-1]].position if mine else {}
 
+    def oldest_position(self, keep: int) -> dict[int, Position]:
+        """Of the oldest of the newest ``keep`` checkpoints; empty where there is none."""
+        newest = [*islice(self.newest_first(), keep)]
+        return self._known(newest[-1]).position if newest else {}
+
     def _remove_empty_epochs(self, epoch: int) -> None:
         """Of those before an epoch, all that hold neither a checkpoint nor the newest snapshot."""
         epochs = self._epochs()
@@ -263,7 +269,9 @@ class CheckpointStore:
         if size != len(held) or not (self.holdouts / name).exists():
             data = save({"inputs": held.inputs, "labels": held.labels})
             name = files.name(len(held), files.sha256(data), ".safetensors")
-            if not (self.holdouts / name).exists():
+            if (self.holdouts / name).exists():
+                files.sync(self.holdouts)  # who renamed it may have died before this
+            else:
                 files.commit_file(self.holdouts, name, data)
             self._written[task] = (len(held), name)
         return name

@@ -51,6 +51,7 @@ class Learned(NamedTuple):
 
     loss: Tensor  # [] mean task loss
     wrong_B: Tensor  # [B] bool: predicted another label
+    logits_BC: Tensor  # of the prediction that was tested
     finite: bool  # else the loss or a gradient was not, and nothing has been changed
 
 
@@ -152,7 +153,7 @@ class Learner:
                 buffer.copy_(value)
         for group in groups:
             group.drop_gradients()
-        return Learned(loss.detach(), wrong_B, finite)
+        return Learned(loss.detach(), wrong_B, tested_BC.detach(), finite)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, head: int) -> Tensor:

@@ -27,6 +27,16 @@ def test_each_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
     assert told == [(0, 1), (1, 1)]
 
 
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name.endswith("stream_ratio")])
+def test_the_rounds_of_a_stream_learn_the_same(name: str, request: pytest.FixtureRequest) -> None:
+    """What one round has learned is still there for the next."""
+    if name.startswith("kafka"):
+        request.getfixturevalue("local_kafka")
+    found = BENCHMARKS[name].run(QUICK._replace(rounds=3))
+    assert found.baseline > 0
+    assert found.value > 0
+
+
 def test_a_parameter_costs_28_bytes_and_with_adam_alone_16() -> None:
     found = BENCHMARKS["state_bytes_per_parameter"].run(QUICK)
     assert (round(found.value, 2), round(found.baseline, 2)) == (28, 16)

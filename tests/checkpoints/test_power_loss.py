@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,10 @@ class Entry(NamedTuple):
     is_directory: bool
 
 
+class Died(BaseException):
+    """The process was killed at an fsync."""
+
+
 class Names(NamedTuple):
     entries: dict[str, Entry]
 
@@ -42,7 +46,12 @@ class Disk:
 
     Args:
         without: a place in the code whose fsyncs do nothing.
+
+    Attributes:
+        dies_at: the function in which the next fsync kills the process.
     """
+
+    dies_at: str | None = None
 
     def __init__(self, root: Path, without: Site | None = None) -> None:
         self.root = root
@@ -56,6 +65,9 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         site = calling_site()
         self.sites.append(site)
+        if site[0] == self.dies_at:
+            self.dies_at = None
+            raise Died
         if site == self.without:
             return
         self._held.append(os.dup(descriptor))
@@ -140,6 +152,22 @@ def a_learners_life(disk: Disk) -> list[Promise]:
     return promises
 
 
+def a_life_cut_short(disk: Disk) -> list[Promise]:
+    """A learner dies when its holdout file has its name, before that is synced; the next one finds
+    the file there."""
+    copy = copy_after(20, holdouts=5)
+    with disk.recording():
+        store = CheckpointStore(disk.root / "model")
+        epoch = store.claim_epoch()
+        disk.dies_at = "commit_file"
+        with suppress(Died):
+            store.write(copy, epoch, 0.0)
+        assert len([*files.newest_first(store.holdouts)]) == 1
+        store = CheckpointStore(disk.root / "model")
+        store.write(copy, store.claim_epoch(), 0.0)
+    return [Promise(len(disk.moments) - 1, newest_checkpoint, copy.ledger.steps)]
+
+
 def broken(disk: Disk, promises: list[Promise], scratch: Path) -> list[str]:
     """The promises that some power loss breaks."""
     found, numbers = [], count()
@@ -166,28 +194,42 @@ SITES = [
     "write_tensors",
     "make_directory",
     "commit_file",
+    "CheckpointStore._hold",
     "CheckpointStore.claim_epoch",
     "CheckpointStore.write",
     "CheckpointStore.write",
 ]
+LIVES = (a_learners_life, a_life_cut_short)
 
 
 def sites(tmp_path: Path) -> list[Site]:
-    tmp_path.mkdir()
-    disk = Disk(tmp_path)
-    a_learners_life(disk)
-    return sorted(set(disk.sites))
+    found: set[Site] = set()
+    for number, life in enumerate(LIVES):
+        (tmp_path / f"{number}").mkdir(parents=True)
+        disk = Disk(tmp_path / f"{number}")
+        life(disk)
+        found.update(disk.sites)
+    return sorted(found)
 
 
 def test_taking_out_any_one_fsync_breaks_a_promise(tmp_path: Path) -> None:
     found = sites(tmp_path / "sites")
     assert sorted(name for name, _ in found) == sorted(SITES)
     for number, site in enumerate(found):
-        (tmp_path / f"{number}").mkdir()
-        disk = Disk(tmp_path / f"{number}", without=site)
-        promises = a_learners_life(disk)
-        (tmp_path / f"scratch {number}").mkdir()
-        assert broken(disk, promises, tmp_path / f"scratch {number}"), site
+        broken_in = 0
+        for life in LIVES:
+            place = tmp_path / f"{number} {life.__name__}"
+            (place / "disk").mkdir(parents=True)
+            disk = Disk(place / "disk", without=site)
+            promises = life(disk)
+            broken_in += bool(broken(disk, promises, place))
+        assert broken_in, site
+
+
+def test_a_holdout_file_found_there_is_made_durable_by_who_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    disk = Disk(tmp_path / "disk")
+    assert broken(disk, a_life_cut_short(disk), tmp_path) == []
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope
-from si_stream.messages.kinds import Boundary, End, Message, Samples
+from si_stream.messages.kinds import Boundary, End, Message, Role, Samples
 from si_stream.settings import Settings
 from tests.streams import dealt, filled, samples, settings
 
@@ -29,7 +31,8 @@ class Variety(NamedTuple):
     partitions: int = 1
     shape: tuple[int, ...] = (4,)
     boundaries: bool = True
-    silent: bool = False  # no task is named, and what a label means changes from one to the next
+    silent: bool = False  # no task is named; the second gives labels another meaning, the third is
+    # the first, come back
 
     def settings(self, directory: Path) -> Settings:
         groups = dict(self.groups)
@@ -59,13 +62,14 @@ class Variety(NamedTuple):
         return [*held, End("the end")]
 
     def _samples(self, count: int, first: int, task: str, bad: Any = ()) -> Samples:
-        role = "holdout" if first >= 60_000 else "train"
+        role: Role = "holdout" if first >= 60_000 else "train"
         if not self.silent:
             return samples(count, first, bad=bad, shape=self.shape, task=task, role=role)
-        drawn = samples(count, first, shape=self.shape, role=role)
-        drawn.labels[:] = (drawn.inputs[:, 2] > 127) ^ (TASKS.index(task) % 2)
-        drawn.labels[list(bad)] = 99
-        return drawn
+        world = samples(self.samples, shape=self.shape)
+        inputs = world.inputs[np.random.default_rng(first).integers(0, len(world), count)]
+        labels = (inputs[:, 2] > 127).astype(np.int64) ^ (TASKS.index(task) % 2)
+        labels[list(bad)] = 99
+        return Samples(inputs, labels, role=role)
 
     def fill(self, directory: Path) -> None:
         """Put the stream into the log that the settings for a directory name."""

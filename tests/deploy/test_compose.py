@@ -4,6 +4,7 @@ the broker's properties on a real broker.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ def test_what_stops_has_time_and_what_serves_comes_back() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > 10
     for name in ("topics", "simulate"):
         assert SERVICES[name]["restart"] == "no"
+
+
+def test_no_process_of_ours_is_the_first_of_its_container() -> None:
+    """Else a second SIGTERM, and the alarm that ends a stop which takes too long, do nothing."""
+    entry = json.loads(DOCKERFILE.rpartition("\nENTRYPOINT ")[2].splitlines()[0])
+    assert entry == ["tini", "--", "si-stream"]
+    assert "apt-get install --yes --no-install-recommends tini " in DOCKERFILE
+    assert not any({"entrypoint", "init"} & SERVICES[name].keys() for name in OURS)
 
 
 def test_the_builds_arguments_are_the_dockerfiles() -> None:

@@ -7,8 +7,10 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import pytest
@@ -128,6 +130,58 @@ def test_a_disk_that_fails_anywhere_leaves_the_one_before_and_learning_goes_on(
     assert not [*tmp_path.rglob(".writing-*")]
 
 
+@contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Nothing in it can be written; root, whom no permissions stop, is somebody else meanwhile."""
+    user, inside = os.geteuid(), [directory, *(p for p in directory.rglob("*") if p.is_dir())]
+    for one in inside:
+        one.chmod(0o555)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for one in inside:
+            one.chmod(0o755)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """One that everybody may look into, unlike pytest's."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_goes_on(
+    open_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen, broker = settings(open_directory), memory_broker(MESSAGES[:2])
+    with hosted(broker, chosen) as (host, state):
+        host.stopping = lambda: state.ledger.steps == 10  # type: ignore[method-assign]
+        learn(host, state)
+        host.finish(state)
+        before = saved(chosen)
+        with read_only(open_directory):
+            host.stopping = lambda: state.ledger.steps == 20  # type: ignore[method-assign]
+            learn(host, state)
+            host.checkpoint(state)
+            host.publish(state)
+            assert host.checkpointing.wait(LIMIT_SECONDS)
+            assert host.publishing.wait(LIMIT_SECONDS)
+            host.between_batches(state)
+            with pytest.raises(CheckpointError, match=r"not saved: cannot write .*Permission den"):
+                host.finish(state)
+        assert saved(chosen) == before
+        for what in ("checkpoint", "snapshot"):
+            assert host.telemetry.failures.labels(what)._value.get() == 2
+        assert "mend the directory's permissions" in caplog.text
+        after = without_mark(state)
+        host.finish(state)
+        assert saved(chosen) == after
+
+
 def test_at_the_end_a_checkpoint_that_cannot_be_written_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +297,28 @@ def test_a_retention_that_comes_near_the_oldest_checkpoint_is_warned_of(
             assert margin.get() == pytest.approx(expected)
     [line] = [line for line in caplog.messages if "raise the topic's retention" in line]
     assert "keeps offsets 48 to 99, and the oldest checkpoint stands at 49" in line
+
+
+def test_retention_is_watched_also_while_nothing_can_be_learned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, chosen = LikeKafka(), settings(tmp_path)
+    filled(broker, [samples(8, 10 * n, task="a") for n in range(10)], [])  # the second is awaited
+    for _ in range(2):  # the second one has only what it finds
+        with hosted(broker, chosen) as (host, state):
+            host.stopping = lambda: host.awaited.waiting() is not None  # type: ignore[method-assign]
+            host.learn(state)
+            host.finish(state)
+            written = len([*CheckpointStore(tmp_path).newest_first()])
+            broker.prune(STREAM, 0, 1)
+            margin = host.telemetry.retention.labels(0)._value
+            margin.set(-1)
+            host._due.clear()
+            while margin.get() == -1:
+                host.between_batches(state)
+            assert margin.get() == 0.0
+            assert len([*CheckpointStore(tmp_path).newest_first()]) == written
+    assert "keeps offsets 1 to 9, and the oldest checkpoint stands at 1" in caplog.text
 
 
 def test_kafka_is_told_how_far_the_checkpoint_is(tmp_path: Path) -> None:

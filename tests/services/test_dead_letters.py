@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from services.command import main
 from si_stream.brokers import open_broker
+from si_stream.dead_letters import read_letters
 from tests.streams import SMALL, STREAM, enveloped, samples
 
 
@@ -57,6 +59,21 @@ def test_a_letter_sent_again_stands_at_the_end_of_the_stream(
     assert "1 of the messages" in capsys.readouterr().out
     with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
         assert broker.watermarks(STREAM, 0).high == 3
+
+
+def test_a_letter_is_shown_with_its_headers_and_its_message_can_be_piped_on(
+    directory: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
+        [(_, letter)] = read_letters(broker, STREAM)
+    capfdbinary.readouterr()
+    assert main(["dead-letters", "show", letter.letter_id, "--directory", str(directory)]) == 0
+    shown = capfdbinary.readouterr()
+    assert shown.out == letter.message.value
+    told = json.loads(shown.err)
+    assert (told["partition"], told["offset"], told["row"]) == (0, 0, 2)
+    assert (told["reason"], told["bytes"]) == ("label_out_of_range", len(shown.out))
+    assert told["headers"]["content-type"] == letter.message.headers["content-type"]
 
 
 def test_an_unknown_letter_is_one_clear_line(

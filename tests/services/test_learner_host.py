@@ -270,6 +270,27 @@ def test_a_stream_of_several_partitions_is_learned_and_its_partitions_are_watche
         assert host.telemetry.awaited._metrics.keys() == {("0",), ("1",)}
 
 
+def test_health_says_which_partition_is_awaited_and_that_it_came(tmp_path: Path) -> None:
+    broker = memory_broker([samples(9, task="a"), samples(9, 20), Boundary("1")], [])
+    waiting: list[dict[str, object]] = []
+    with hosted(broker, settings(tmp_path)) as (host, state):
+
+        def stopping() -> bool:
+            if host.awaited.waiting() is not None and not waiting:
+                waiting.append(host.health(state))
+                broker.append(STREAM, 1, enveloped([samples(9, 40, task="a"), Boundary("1")]))
+            return state.ledger.consolidations == 1
+
+        host.stopping = stopping  # type: ignore[method-assign]
+        host.learn(state)
+        after = host.health(state)
+    [health] = waiting
+    assert health["status"] == "waiting"
+    assert isinstance(awaited := health["awaited_partition"], dict)
+    assert (awaited["partition"], awaited["seconds"] >= 0) == (1, True)
+    assert (after["status"], after["awaited_partition"]) == ("learning", None)
+
+
 def test_with_more_partitions_at_a_boundary_it_learns_again_and_then_all(tmp_path: Path) -> None:
     broker = memory_broker(MESSAGES)
     exits = settings(tmp_path, learner={"exit_at_end": True})

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 
 from services.processes import Child
+from si_stream import events
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Broker
 from si_stream.brokers.kafka.broker import KafkaBroker
+from si_stream.brokers.kafka.reader import KafkaReader
 from si_stream.brokers.memory import MemoryBroker
+from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Boundary, End, Message
+from si_stream.state import State
 from simulators.options import ReplayOptions
 from simulators.replay import replay
 from simulators.scenarios import load_scenario
@@ -36,7 +40,7 @@ from tests.services.learner_process import (
     wait_until,
     without_places,
 )
-from tests.streams import STREAM, dealt, enveloped, memory_broker, samples
+from tests.streams import STREAM, Listener, dealt, enveloped, memory_broker, samples
 
 MNIST: dict[str, Any] = {
     "input_shape": (28, 28),
@@ -109,6 +113,46 @@ def test_after_a_kill_nothing_before_the_checkpoints_position_is_read_again(
     # Whoever asks for what lies before is refused now, and a sample left out gives other weights.
     started.append(child := Child("learner", settings=chosen))
     assert finished(child, chosen) == bare(memory_broker(*partitions), chosen)
+
+
+class Busy(Listener):
+    """At each boundary it takes so long that messages arrive meanwhile, and are read ahead."""
+
+    def __init__(self, broker: KafkaBroker, topic: str, reader: KafkaReader) -> None:
+        super().__init__()
+        self.kafka, self.topic, self.reader = broker, topic, reader
+        self.read_ahead: list[str] = []
+
+    def emit(self, event: events.Event) -> None:
+        super().emit(event)
+        if isinstance(event, events.Evaluated | events.Consolidated):
+            self.stay(type(event).__name__)
+
+    def checkpoint(self, state: State) -> None:
+        super().checkpoint(state)
+        self.stay("checkpoint")
+
+    def stay(self, where: str) -> None:
+        [offset] = self.kafka.append(self.topic, 0, enveloped([samples(3, len(self.read_ahead))]))
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while self.reader._partitions[0].behind <= offset:
+            assert time.monotonic() < deadline, f"nothing was read during {where}"
+            time.sleep(LOOK_SECONDS)
+        self.read_ahead.append(where)
+
+
+def test_reading_goes_on_through_evaluation_consolidation_and_checkpoint(
+    kafka: KafkaBroker, kafka_url: str, topic: str, tmp_path: Path
+) -> None:
+    held: list[Message] = [samples(9, 900, task="a", role="holdout"), samples(20, task="a")]
+    kafka.create_stream(topic)
+    kafka.append(topic, 0, enveloped([*held, End("1")]))
+    state = State(on_kafka(tmp_path, topic, kafka_url), kafka.stream_id(topic))
+    with kafka.reader(topic, {}) as reader:
+        assert isinstance(reader, KafkaReader)
+        host = Busy(kafka, topic, reader)
+        learn_stream(reader, state, host, until_end=True)
+    assert host.read_ahead == ["Evaluated", "Consolidated", "checkpoint"]
 
 
 def test_the_markers_of_transactions_are_stepped_over(

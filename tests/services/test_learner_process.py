@@ -9,15 +9,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.exit_codes import exit_code
 from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope
-from si_stream.errors import IdentityMismatch, SettingsError
+from si_stream.checkpoints.store import CheckpointStore
+from si_stream.errors import IdentityMismatch, NotFinite, SettingsError
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from tests.services.learner_process import (
@@ -153,6 +156,27 @@ def test_another_network_than_the_checkpoints_is_one_clear_line(
     code, line = refusal(changed(chosen, "model", outputs=4))
     assert code == exit_code(IdentityMismatch())
     assert "is of another model (model.outputs: 4, not 3); start with its settings" in line
+
+
+def test_three_batches_in_a_row_that_are_not_finite_end_it_and_enter_no_checkpoint(
+    broker: EmbeddedBroker, chosen: Settings, started: list[Child]
+) -> None:
+    """At the next start too, until somebody does something about it."""
+    whole = samples(4000, task="a")
+    inputs = whole.inputs.astype(np.float32)
+    inputs[2000:2024] = 3e38  # three batches, and no other
+    send(broker, [replace(whole, inputs=inputs), End("end")])
+    floats = changed(with_exit(chosen), "model", dtype="float32")
+    frequent = changed(floats, "checkpoints", interval_seconds=0.02)
+    for _ in range(2):
+        started.append(child := Child("learner", settings=frequent))
+        assert child.wait() == exit_code(NotFinite())
+        assert "3 batches in a row was not a finite number, up to" in child.last_lines[-1]
+        checkpoint = CheckpointStore(chosen.directory).newest()
+        assert checkpoint is not None
+        assert checkpoint.manifest.ledger.steps <= 250
+        for tensor in checkpoint.tensors.values():
+            assert tensor.isfinite().all()
 
 
 LOADED = """

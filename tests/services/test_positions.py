@@ -14,7 +14,7 @@ from si_stream.brokers.memory import MemoryBroker
 from si_stream.errors import PositionOutOfRange
 from si_stream.messages.kinds import Message
 from si_stream.state import State
-from tests.streams import STREAM, memory_broker, samples, settings
+from tests.streams import STREAM, enveloped, memory_broker, samples, settings
 
 
 def broker_with(low: int = 0) -> MemoryBroker:
@@ -87,6 +87,33 @@ def test_a_partition_that_is_gone_is_refused_or_left_out() -> None:
     state = state_at(broker, (1, 0), (1, 0), (4, 0), out_of_range="earliest")
     fit_position(state, broker)
     assert state.ledger.position == {0: (1, 0), 1: (1, 0)}
+
+
+@pytest.mark.parametrize(("policy", "goes_on"), [("fail", 0), ("earliest", 3), ("latest", 10)])
+def test_what_was_removed_before_any_of_it_was_read_is_not_passed_over_in_silence(
+    policy: str, goes_on: int
+) -> None:
+    broker = broker_with(low=3)
+    state = state_at(broker, (0, 0), (1, 0), out_of_range=policy)
+    if policy == "fail":
+        with pytest.raises(PositionOutOfRange, match="offset 0 is no longer kept, the lowest is 3"):
+            fit_position(state, broker)
+        return
+    fit_position(state, broker)
+    assert state.ledger.position == {0: (goes_on, 0), 1: (1, 0)}
+    assert len(state.ledger.changes) == 1
+
+
+def test_a_partition_that_was_added_begins_with_the_oldest_that_is_kept() -> None:
+    broker = broker_with(low=3)
+    broker.add_partitions(STREAM, 3)
+    broker.append(STREAM, 2, enveloped([samples(2, 0, task="a")] * 5))
+    broker.prune(STREAM, 2, 4)
+    state = state_at(broker, (3, 0), (1, 0))
+    state.ledger.tasks.end(("1",), None)
+    fit_position(state, broker)
+    assert state.ledger.position == {0: (3, 0), 1: (1, 0), 2: (4, 0)}
+    assert state.ledger.changes == []
 
 
 def test_a_model_that_has_read_nothing_begins_with_the_oldest_that_is_kept() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -137,6 +137,33 @@ def test_what_is_read_ahead_is_bounded_and_none_of_it_lost(
     with broker.reader(stream, {}) as reader:
         assert wait_until_full(reader) < 30 * MEGABYTE
         assert [number_of(record) for record in read(reader, 60)] == list(range(60))
+
+
+def test_polling_goes_on_while_nobody_takes_what_was_read(
+    broker: KafkaBroker, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.create_stream(stream)
+    with broker.reader(stream, {}) as reader:
+        assert isinstance(reader, KafkaReader)
+        for number in range(3):
+            broker.append(stream, 0, [envelope(number)])
+            wait_for(lambda: len(reader._partitions[0].waiting) == number + 1)  # noqa: B023
+        broker.append(stream, 0, [envelope(number, MEGABYTE) for number in range(3, 63)])
+        wait_for(lambda: reader._partitions[0].paused)
+        polls = iter(range(1000))
+        poll = reader._poll
+        monkeypatch.setattr(reader, "_poll", lambda seconds: (next(polls), poll(seconds))[1])
+        wait_for(lambda: next(polls) > 10)
+        assert reader._partitions[0].paused
+        assert [number_of(record) for record in read(reader, 63)] == list(range(63))
+        assert not reader._partitions[0].paused
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_full_reader_that_pruning_overtakes_gives_what_it_has_and_is_told(

@@ -1,0 +1,123 @@
+"""Signals: numbers that rise when the world changes, and the same ones after a resume."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from si_stream.boundaries.drift import Alarm, DriftWatch
+from si_stream.boundaries.options import DetectionOptions, SignalName
+from si_stream.boundaries.signals import build_signal
+
+SHAPE, LABELS = (12,), 2
+NAMES: tuple[SignalName, ...] = get_args(SignalName)
+every_signal = pytest.mark.parametrize("name", NAMES)
+Seen = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def drawn(count: int, *, changed_at: int | None = None, seed: int = 0) -> Seen:
+    """Inputs about 0, logits that are sure and to 5 % wrong; then all is changed."""
+    random = np.random.default_rng(seed)
+    changed = np.arange(count) >= (count if changed_at is None else changed_at)
+    inputs = random.normal(2.0 * changed[:, None], 1.0, (count, *SHAPE))
+    labels = torch.tensor(random.integers(0, LABELS, count))
+    is_wrong = random.random(count) < np.where(changed, 0.5, 0.05)
+    answers = torch.where(torch.tensor(is_wrong), 1 - labels, labels)
+    logits = 3.0 * torch.nn.functional.one_hot(answers, LABELS).float()
+    return torch.tensor(inputs, dtype=torch.float32), labels, logits, torch.tensor(is_wrong)
+
+
+def part(seen: Seen, begin: int, end: int) -> Seen:
+    inputs, labels, logits, wrong = (tensor[begin:end] for tensor in seen)
+    return inputs, labels, logits, wrong
+
+
+def watched(*names: SignalName) -> DriftWatch:
+    options = DetectionOptions(kind="adwin", signals=names)
+    return DriftWatch(options, SHAPE, LABELS)
+
+
+def first_alarm(watch: DriftWatch, seen: Seen, begin: int = 0, batch: int = 64) -> Alarm | None:
+    for at in range(begin, len(seen[1]), batch):
+        if alarm := watch.see(*part(seen, at, at + batch)):
+            return alarm
+    return None
+
+
+@every_signal
+def test_it_carries_its_name_and_gives_numbers_from_0_to_1(name: SignalName) -> None:
+    signal = build_signal(name, SHAPE, LABELS)
+    assert signal.name == name
+    seen = drawn(4096)
+    values = np.concatenate([signal.values(*part(seen, n, n + 64)) for n in range(0, 4096, 64)])
+    assert ((values >= 0) & (values <= 1)).all()
+    assert 0 < values.mean() < 0.2
+
+
+@every_signal
+def test_a_change_is_found_where_it_was(name: SignalName) -> None:
+    alarm = first_alarm(watched(name), drawn(5000, changed_at=4011))
+    assert alarm is not None
+    assert alarm.signal == name
+    assert 4011 <= alarm.sample < 4200
+    assert abs(alarm.cut - 4011) <= 5
+
+
+@every_signal
+def test_a_world_that_stays_does_not_alarm(name: SignalName) -> None:
+    assert first_alarm(watched(name), drawn(100_000)) is None
+
+
+@pytest.mark.parametrize("at", [0, 64, 1024, 1984, 2048, 3968, 4032])
+@pytest.mark.parametrize("names", [*[(name,) for name in NAMES], ("errors", "inputs")])
+def test_saved_and_loaded_anywhere_it_alarms_at_the_same_sample(
+    names: tuple[SignalName, ...], at: int
+) -> None:
+    seen = drawn(5000, changed_at=4051)
+    expected, before, resumed = first_alarm(watched(*names), seen), watched(*names), watched(*names)
+    assert expected is not None
+    assert first_alarm(before, part(seen, 0, at)) is None
+    resumed.load(before.state())
+    assert first_alarm(resumed, seen, begin=at) == expected
+
+
+def test_labels_that_were_never_seen_are_errors_whatever_the_inputs_look_like() -> None:
+    inputs, _, logits, _ = drawn(64)
+    labels = torch.full((64,), 2)
+    wider = torch.cat([logits, torch.full((64, 1), -10.0)], 1)
+    wrong = wider.argmax(1) != labels
+    for name in ("errors", "losses"):
+        values = build_signal(name, SHAPE, 3).values(inputs, labels, wider, wrong)
+        assert (values > 0.99).all()
+
+
+def test_inputs_that_change_without_an_error_are_seen_by_the_inputs_alone() -> None:
+    inputs, labels, logits, wrong = drawn(5000)
+    changed = inputs.clone()
+    changed[4000:] += 2.0
+    assert first_alarm(watched("errors"), (changed, labels, logits, wrong)) is None
+    alarm = first_alarm(watched("errors", "inputs"), (changed, labels, logits, wrong))
+    assert alarm is not None
+    assert alarm.signal == "inputs"
+    assert abs(alarm.cut - 4000) <= 5
+
+
+def test_of_two_signals_the_earlier_alarm_is_told() -> None:
+    seen = drawn(5000, changed_at=4011)
+    both = first_alarm(watched("errors", "inputs"), seen)
+    alone = [first_alarm(watched(name), seen) for name in ("errors", "inputs")]
+    assert both is not None
+    assert both.sample == min(alarm.sample for alarm in alone if alarm)
+
+
+def test_what_was_kept_of_errors_alone_is_gone_on_from_with_more_signals() -> None:
+    seen, before, resumed = drawn(5000, changed_at=4011), watched("errors"), watched(*NAMES)
+    first_alarm(before, part(seen, 0, 1024))
+    resumed.load(before.state())
+    alarm = first_alarm(resumed, seen, begin=1024)
+    assert alarm is not None
+    assert abs(alarm.cut - 4011) <= 5
