@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from si_stream import events
 from si_stream.batches import Batch
-from si_stream.boundaries.drift import Errors
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.dead_letters import Fault
@@ -28,6 +28,7 @@ from simulators.reproductions.jobs import Stopped
 from simulators.reproductions.stream import MadeStream
 from simulators.scenarios import SampleSet
 
+Errors = npt.NDArray[np.bool_]
 EVALUATION_SAMPLES = 2000  # taken at once; bounds the memory
 
 

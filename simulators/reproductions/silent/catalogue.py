@@ -27,6 +27,7 @@ SilentScenario = Literal[
     "noisy-split-mnist",
     "gradual-drift",
     "recurring",
+    "recurring-inputs",
     "ablation-losses",
     "ablation-inputs",
     "ablation-no-rewind",
@@ -92,6 +93,13 @@ _TEN_LABELS: dict[str, Any] = {
 }
 # Epochs as in the paper.
 _SPLIT = Recipe(data="split-mnist", replay=_replay(epochs_per_task=10))
+_RECURRING = _SPLIT.model_copy(
+    update={
+        "order": "ABACBDCEDABEC",
+        "again": "other",
+        "replay": _replay(epochs_per_task=4),
+    }
+)
 
 TRIALS: dict[str, Trial] = {
     trial.name: trial
@@ -167,25 +175,25 @@ TRIALS: dict[str, Trial] = {
         _trial(
             "recurring",
             "Split MNIST in the order ABACBDCEDABEC, other samples each time",
-            _SPLIT.model_copy(
-                update={
-                    "order": "ABACBDCEDABEC",
-                    "again": "other",
-                    "replay": _replay(epochs_per_task=4),
-                }
-            ),
+            _RECURRING,
+        ),
+        _trial(
+            "recurring-inputs",
+            "Split MNIST in the order ABACBDCEDABEC, errors and inputs watched",
+            _RECURRING,
+            detection={"signals": ["errors", "inputs"]},
         ),
         _trial(
             "ablation-losses",
             "Split MNIST, losses watched instead of errors",
             _SPLIT,
-            detection={"signal": "losses"},
+            detection={"signals": ["losses"]},
         ),
         _trial(
             "ablation-inputs",
             "Split MNIST, inputs watched instead of errors",
             _SPLIT,
-            detection={"signal": "inputs"},
+            detection={"signals": ["inputs"]},
         ),
         _trial(
             "ablation-no-rewind",

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from si_stream.boundaries.drift import Errors
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.copies import device_name
 from si_stream.errors import SettingsError
@@ -25,7 +24,7 @@ from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
 from simulators.replay import envelopes, messages
 from simulators.reproductions.announcing import announced
-from simulators.reproductions.course import Course, places_behind
+from simulators.reproductions.course import Course, Errors, places_behind
 from simulators.reproductions.machine import commit, versions
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Record
@@ -53,6 +52,7 @@ class AlarmRecord(Part):
     cut: int
     evidence: float
     decision: str
+    signal: str
     learned: int
 
 
@@ -239,6 +239,7 @@ def run_trial(
             cut=alarm.cut,
             evidence=round(alarm.evidence, 3),
             decision=alarm.decision,
+            signal=alarm.signal,
             learned=learned,
         )
         for alarm, learned in detecting.alarms

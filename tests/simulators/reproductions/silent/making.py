@@ -15,7 +15,14 @@ from simulators.reproductions.silent.trial import (
 
 
 def alarm(cut: int, sample: int, decision: str = "taken") -> AlarmRecord:
-    return AlarmRecord(cut=cut, sample=sample, evidence=9.0, decision=decision, learned=sample + 5)
+    return AlarmRecord(
+        cut=cut,
+        sample=sample,
+        evidence=9.0,
+        decision=decision,
+        signal="errors",
+        learned=sample + 5,
+    )
 
 
 def stretch(task: str, first: int, end: int, silent_task: str) -> StretchRecord:

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from si_stream.boundaries.options import DetectionOptions
 from si_stream.errors import SettingsError
 from simulators.reproductions.silent.catalogue import TRIALS
 from simulators.reproductions.silent.trial import decided_by, settings_of
 
-NEEDS_SIGNAL = {name for name, trial in TRIALS.items() if "signal" in trial.learner["detection"]}
+OTHER_SIGNALS = {"ablation-losses", "ablation-inputs", "recurring-inputs"}
 
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_its_settings_are_those_of_this_version(name: str) -> None:
-    if name in NEEDS_SIGNAL and "signal" not in DetectionOptions.model_fields:
-        pytest.skip("it needs detection.signal")
     settings = settings_of(TRIALS[name], 3)
     assert settings.model.seed == 3
     assert settings.holdout.source == "off"
@@ -21,9 +18,9 @@ def test_its_settings_are_those_of_this_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRIALS)
-def test_detection_is_at_its_defaults_but_for_what_an_ablation_changes(name: str) -> None:
+def test_detection_is_at_its_defaults_but_for_which_signals_are_watched(name: str) -> None:
     changed = set(TRIALS[name].learner["detection"]) - {"kind"}
-    assert changed == ({"signal"} if name in NEEDS_SIGNAL else set())
+    assert changed == ({"signals"} if name in OTHER_SIGNALS else set())
     assert TRIALS[name].learner["detection"]["kind"] == "adwin"
 
 
