@@ -3,11 +3,13 @@
 #   TORCH_BACKEND  which build of PyTorch to install, handed to uv: cpu, auto, cu130, …
 #   PYTEST         more arguments for pytest, as in make test PYTEST="-k settings"
 #   SECONDS        how long make soak takes
+#   PROCESSES      how many runs make reproduce-silent does at a time
 
 PYTHON ?= python3
 TORCH_BACKEND ?=
 PYTEST ?=
 SECONDS ?= 3600
+PROCESSES ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,10 +17,11 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test crash-test check format bench fuzz soak constraints clean
+.PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent \
+  constraints clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv (the others do so when needed); small CPU build: TORCH_BACKEND=cpu
 
@@ -71,6 +74,10 @@ fuzz: $(READY)  ## 100,000 hostile messages, some minutes; also written to docs/
 
 soak: $(READY)  ## the service under load for SECONDS=3600; also written to docs/results/soak.json
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
+reproduce-silent: $(READY)  ## boundaries that nobody announces, PROCESSES=1 runs at a time, hours; docs/results.md
+	$(BIN)/si-stream reproduce silent-boundaries --directory docs/results --page docs/results.md \
+	  --processes $(PROCESSES)
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

@@ -33,6 +33,7 @@ from services.flags import (
 from si_stream.errors import SettingsError, SIStreamError
 from si_stream.settings import Settings, as_toml, load_settings
 from simulators.command import simulate
+from simulators.reproductions.command import reproduce
 
 app = typer.Typer(
     name="si-stream",
@@ -187,6 +188,7 @@ def predictor(
 
 
 app.command("simulate")(simulate)
+app.add_typer(reproduce, name="reproduce")
 
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages that could not be learned from: see them, send them again."

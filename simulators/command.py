@@ -6,14 +6,10 @@ Importing this module is cheap; data sets and brokers are imported when the comm
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +23,7 @@ from simulators.options import (
     ReplayOptions,
     ScenarioName,
 )
+from simulators.stopping import caught_signals
 
 if TYPE_CHECKING:
     from si_stream.brokers.options import KafkaOptions
@@ -257,7 +254,7 @@ def _send(
     from simulators.stretches import true_boundaries
 
     total = sample_count(scenario, options)
-    with open_broker(url, kafka) as broker, _caught_signals() as caught:
+    with open_broker(url, kafka) as broker, caught_signals() as caught:
         broker.create_stream(stream, options.partitions)
         marks = [broker.watermarks(stream, number) for number in range(options.partitions)]
         if any(high > low for low, high in marks):
@@ -286,28 +283,6 @@ def _send(
         return 0
     _say(f"stopped after {figures}; the rest was not sent")
     return caught[0]
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM is put into, and does no more; the same again kills.
-
-    No lock is taken: the handler may run while the main thread holds any.
-    """
-    caught: list[int] = []
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        caught.append(number)
-
-    previous = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _say(line: str) -> None:

@@ -72,7 +72,10 @@ def test_every_direct_dependency_is_pinned() -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["help", "setup", "demo", "kafka", "test", "check", "bench", "crash-test", "fuzz", "soak"],
+    [
+        *("help", "setup", "demo", "kafka", "test", "check", "bench", "crash-test", "fuzz", "soak"),
+        "reproduce-silent",
+    ],
 )
 def test_make_knows_its_targets(target: str) -> None:
     dry_run = subprocess.run(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 COMMANDS = [
     *("demo", "serve", "learner", "predictor", "simulate", "checkpoints", "rollback", "config"),
-    *("dead-letters", "topics"),
+    *("reproduce", "dead-letters", "topics"),
 ]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 

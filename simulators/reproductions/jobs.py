@@ -1,0 +1,143 @@
+"""Jobs: the runs that have no record yet, done by processes of their own.
+
+Invariant: a run that is done has its record, whatever becomes of the others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from queue import Empty
+from time import monotonic
+from typing import ClassVar, Protocol
+
+from si_stream.errors import ProcessEnded
+
+LOOK_SECONDS = 0.2
+TELL_SECONDS = 0.5
+
+Tell = Callable[[float], None]
+Stop = Callable[[], bool]
+
+
+class Stopped(Exception):
+    """Somebody asked a run to stop; what it has done so far is of no use."""
+
+
+class Work(Protocol):
+    """A run: does all and writes its record. It goes to another process, so it is plain values."""
+
+    def __call__(self, progress: Tell, stop: Stop) -> str:
+        """A line about what came out.
+
+        Args:
+            progress: to be told now and then which share is done.
+            stop: to be asked now and then.
+
+        Raises:
+            Stopped: as it was asked for.
+        """
+
+
+@dataclass(frozen=True)
+class Job:
+    """``seconds`` it takes, roughly, for the time left."""
+
+    name: str
+    seconds: float
+    work: Work
+
+
+class Watcher(Protocol):
+    """Is told how the jobs go."""
+
+    def going(self, job: Job, share: float) -> None: ...
+
+    def done(self, job: Job, line: str) -> None: ...
+
+
+def run_jobs(
+    jobs: Sequence[Job], processes: int, watcher: Watcher, stop: Stop = lambda: False
+) -> bool:
+    """Do them, ``processes`` at a time; False where it was stopped before all were done.
+
+    Raises:
+        ProcessEnded: a process has died. Other errors are those of the work. What runs beside it
+            is stopped.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    told: Queue[tuple[int, float]] = spawn.Queue()
+    stopping = spawn.Event()
+    executor = ProcessPoolExecutor(processes, spawn, _Here.begin, (told, stopping))
+    try:
+        with _ctrl_c_ignored():  # and so do they that are started here: they are told to stop
+            futures = {executor.submit(_do, n, job.work): job for n, job in enumerate(jobs)}
+        left = set(futures)
+        while left and not stop():
+            ended, left = wait(left, LOOK_SECONDS, FIRST_COMPLETED)
+            for number, share in _all_of(told):
+                watcher.going(jobs[number], share)
+            for future in ended:
+                watcher.done(futures[future], _result(future, futures[future]))
+        return not left
+    finally:
+        stopping.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[str], job: Job) -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise ProcessEnded(
+            f"a process ended in the middle of {job.name} or beside it, perhaps for want of "
+            "memory: ask for fewer --processes; what is done is recorded"
+        ) from error
+
+
+def _do(number: int, work: Work) -> str:
+    last = monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal last
+        if monotonic() - last >= TELL_SECONDS:
+            last = monotonic()
+            _Here.told.put((number, share))
+
+    return work(tell, _Here.stopping.is_set)
+
+
+class _Here:
+    """What a process that works has been given."""
+
+    told: ClassVar[Queue[tuple[int, float]]]
+    stopping: ClassVar[Event]
+
+    @classmethod
+    def begin(cls, told: Queue[tuple[int, float]], stopping: Event) -> None:
+        cls.told, cls.stopping = told, stopping
+
+
+def _all_of(told: Queue[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    while True:
+        try:
+            yield told.get_nowait()
+        except Empty:
+            return
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """A signal that is ignored stays so in processes that are started meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

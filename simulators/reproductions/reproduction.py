@@ -1,0 +1,209 @@
+"""A reproduction: which runs it has, what a run leaves, and what is made of all records.
+
+Invariant: a run that has a record is not done again; the summary and the pictures are made from
+the records in the directory alone, those of the settings that the runs have now.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple
+
+from simulators.reproductions.jobs import Job, Stop, Tell, run_jobs
+from simulators.reproductions.page import renew, shown
+from simulators.reproductions.records import R, Records, write_json
+from simulators.reproductions.screen import Screen
+
+OVERVIEW = "summary"
+
+
+class Place(NamedTuple):
+    """Where results lie: ``NAME.json``, and in ``NAME/`` pictures and the records of ``runs/``."""
+
+    directory: Path
+    name: str
+
+    @property
+    def summary(self) -> Path:
+        return self.directory / f"{self.name}.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.directory / self.name
+
+    @property
+    def runs(self) -> Path:
+        return self.pictures / "runs"
+
+
+class Reproduction(ABC, Generic[R]):
+    """It goes to other processes, so it holds plain values at most."""
+
+    name: ClassVar[str]
+    kind: type[R]
+
+    @property
+    @abstractmethod
+    def scenarios(self) -> Sequence[str]:
+        """All of them, in the order in which they are told of."""
+
+    @abstractmethod
+    def is_usual(self, scenario: str) -> bool:
+        """Whether it is run where none is named."""
+
+    @abstractmethod
+    def seeds(self, scenario: str) -> int:
+        """How many are run, if nobody says otherwise."""
+
+    @abstractmethod
+    def seconds(self, scenario: str) -> float:
+        """That a run takes, roughly."""
+
+    @abstractmethod
+    def settings(self, scenario: str, seed: int) -> dict[str, Any]:
+        """All that decides a run.
+
+        Raises:
+            SettingsError: this version lacks one.
+        """
+
+    @abstractmethod
+    def defaults(self) -> dict[str, Any]:
+        """Of the settings, for records of before there was one."""
+
+    @abstractmethod
+    def run(self, scenario: str, seed: int, device: str, progress: Tell, stop: Stop) -> R:
+        """Raises:
+        Stopped: as it was asked for.
+        """
+
+    @abstractmethod
+    def line(self, record: R) -> str:
+        """What came out, for people."""
+
+    @abstractmethod
+    def summarise(self, scenario: str, records: Sequence[R]) -> dict[str, Any]:
+        """With a ``title``."""
+
+    @abstractmethod
+    def draw(self, records: dict[str, list[R]], summary: dict[str, Any], directory: Path) -> None:
+        """The pictures: `OVERVIEW`, and of scenarios by their names."""
+
+    @abstractmethod
+    def table(self, summary: dict[str, Any]) -> str:
+        """In Markdown."""
+
+
+@dataclass(frozen=True)
+class RecordedRun(Generic[R]):
+    """The work of a job."""
+
+    reproduction: Reproduction[R]
+    runs: Path
+    scenario: str
+    seed: int
+    device: str
+
+    def __call__(self, progress: Tell, stop: Stop) -> str:
+        record = self.reproduction.run(self.scenario, self.seed, self.device, progress, stop)
+        Records(self.runs, self.reproduction.kind).write(record)
+        return self.reproduction.line(record)
+
+
+def reproduce(
+    reproduction: Reproduction[R],
+    place: Place,
+    screen: Screen,
+    *,
+    chosen: Sequence[str] = (),
+    seeds: int | None = None,
+    processes: int = 1,
+    device: str = "auto",
+    command: str = "",
+    page: Path | None = None,
+    stop: Stop = lambda: False,
+) -> bool:
+    """Do the runs that have no record, then make summary and pictures of all that there are.
+
+    Args:
+        chosen: scenarios; the usual ones where none is named.
+        seeds: of each scenario, from 0 on; each one's own number by default.
+        command: to do it again, for the summary.
+        page: a document that has the table between two marks.
+
+    Returns:
+        False where it was stopped before all runs were done; nothing is made of them then.
+
+    Raises:
+        SIStreamError: settings, data or the machine do not allow it; what is done is recorded.
+    """
+    names = list(chosen) or [name for name in reproduction.scenarios if reproduction.is_usual(name)]
+    records = Records(place.runs, reproduction.kind)
+    defaults = reproduction.defaults()
+    jobs, there = [], 0
+    for name in names:
+        for seed in range(seeds or reproduction.seeds(name)):
+            if records.find(name, seed, reproduction.settings(name, seed), defaults):
+                there += 1
+                continue
+            work = RecordedRun(reproduction, place.runs, name, seed, device)
+            jobs.append(Job(f"{name}, seed {seed}", reproduction.seconds(name), work))
+    if there:
+        screen.say(f"{there} of {there + len(jobs)} runs are recorded in {place.runs} already")
+    if jobs:
+        with screen.watching(jobs) as watcher:
+            if not run_jobs(jobs, processes, watcher, stop):
+                return False
+    summarise(reproduction, place, command, page)
+    return True
+
+
+def summarise(
+    reproduction: Reproduction[R], place: Place, command: str, page: Path | None = None
+) -> dict[str, Any]:
+    """Summary and pictures of the records that there are."""
+    records = Records(place.runs, reproduction.kind)
+    defaults = reproduction.defaults()
+    found: dict[str, list[R]] = {}
+    for name in reproduction.scenarios:
+        for seed in records.seeds(name):
+            settings = reproduction.settings(name, seed)
+            if record := records.find(name, seed, settings, defaults):
+                found.setdefault(name, []).append(record)
+    summary = {
+        name: {**reproduction.summarise(name, runs), **origin(runs, command)}
+        for name, runs in found.items()
+    }
+    write_json(place.summary, summary)
+    reproduction.draw(found, summary, place.pictures)
+    if page is not None:
+        renew(page, reproduction.name, block(reproduction, summary, place, page))
+    return summary
+
+
+def block(reproduction: Reproduction[R], summary: dict[str, Any], place: Place, page: Path) -> str:
+    """What a page shows of a summary."""
+    titles = [(OVERVIEW, "all scenarios")]
+    titles += [(name, figures["title"]) for name, figures in summary.items()]
+    return shown(reproduction.table(summary), titles, place.pictures, page)
+
+
+def origin(runs: Sequence[R], command: str) -> dict[str, Any]:
+    """How the runs of a scenario were made."""
+    return {
+        "run_seconds": round(sum(run.seconds for run in runs)),
+        "device": _joined(run.device for run in runs),
+        "threads": _joined(str(run.threads) for run in runs),
+        "versions": {
+            name: _joined(run.versions[name] for run in runs) for name in runs[0].versions
+        },
+        "command": command,
+        "commit": _joined(run.commit for run in runs),
+    }
+
+
+def _joined(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))

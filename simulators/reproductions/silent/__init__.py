@@ -1,0 +1,1 @@
+"""Silent boundaries: tasks that nobody announces, beside the same stream told its boundaries."""

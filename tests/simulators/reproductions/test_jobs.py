@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from si_stream.errors import ProcessEnded, SettingsError
+from simulators.reproductions.jobs import Job, Watcher, run_jobs
+from simulators.reproductions.screen import Estimate, Lines
+from tests.simulators.reproductions.working import Dying, Failing, Waiting, Writing
+
+
+class Heard(Watcher):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.shares: list[tuple[str, float]] = []
+
+    def going(self, job: Job, share: float) -> None:
+        self.shares.append((job.name, share))
+
+    def done(self, job: Job, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_all_are_done_by_processes_of_their_own(tmp_path: Path) -> None:
+    heard = Heard()
+    jobs = [Job(name, 1.0, Writing(tmp_path / name)) for name in "abc"]
+    assert run_jobs(jobs, 2, heard)
+    assert sorted(heard.lines) == ["wrote a", "wrote b", "wrote c"]
+    assert 1 <= len({path.read_text() for path in tmp_path.iterdir()}) <= 2
+
+
+def test_those_at_work_stop_when_they_are_asked_to_and_the_others_never_begin(
+    tmp_path: Path,
+) -> None:
+    heard = Heard()
+    jobs = [Job(name, 1.0, Waiting(tmp_path / name)) for name in "abcdef"]
+    stopped = run_jobs(jobs, 1, heard, stop=lambda: ("a", 0.5) in heard.shares)
+    assert not stopped
+    assert heard.lines == []
+    assert not (tmp_path / "f").exists()
+
+
+def test_the_error_of_one_ends_the_others(tmp_path: Path) -> None:
+    jobs = [Job("waits", 1.0, Waiting(tmp_path / "a")), Job("fails", 1.0, Failing())]
+    with pytest.raises(SettingsError, match="no good"):
+        run_jobs(jobs, 2, Heard())
+
+
+def test_a_process_that_dies_is_an_error() -> None:
+    with pytest.raises(ProcessEnded, match="ask for fewer --processes"):
+        run_jobs([Job("dies", 1.0, Dying())], 1, Heard())
+
+
+def test_the_time_left_counts_long_jobs_for_more(capsys: pytest.CaptureFixture[str]) -> None:
+    long, short = (Job(name, seconds, Failing()) for name, seconds in (("long", 90), ("short", 10)))
+    estimate = Estimate([long, short])
+    estimate.note(short, 1.0)
+    assert estimate.share == pytest.approx(0.1)
+    estimate.note(long, 0.5)
+    assert estimate.share == pytest.approx(0.55)
+    lines = Lines([long, short])
+    lines.done(long, "it went well")
+    assert capsys.readouterr().err.startswith("it went well (1 of 2 runs, ")
