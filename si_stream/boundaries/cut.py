@@ -52,6 +52,17 @@ def find_cut(wrong: npt.NDArray[np.bool_] | Amounts) -> Cut:
     return Cut(best + 1, float(evidence[best]))
 
 
+def log_ratios(wrong: npt.NDArray[np.bool_] | Amounts, before: float, behind: float) -> Amounts:
+    """Of each of the errors ``[n]``, how much likelier it is behind a cut than before it (nats).
+
+    Args:
+        before: the rate of errors there, above 0 and below 1; ``behind`` likewise.
+    """
+    gain, loss = np.log(behind / before), np.log((1 - behind) / (1 - before))
+    ratios: Amounts = wrong * gain + (1.0 - wrong) * loss
+    return ratios
+
+
 def _likelihood(errors: Amounts, samples: Amounts) -> Amounts:
     """log of pᵉ(1−p)ⁿ⁻ᵉ at its greatest, where p = e/n."""
     return _x_log_x(errors) + _x_log_x(samples - errors) - _x_log_x(samples)

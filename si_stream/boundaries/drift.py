@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from si_stream.boundaries.cut import find_cut
+from si_stream.boundaries.cut import find_cut, log_ratios
 from si_stream.boundaries.detectors import Values, build_detector
 from si_stream.boundaries.options import DetectionOptions, SignalName
-from si_stream.boundaries.signals import Arrays, Seen, Signal, build_signal
+from si_stream.boundaries.signals import (
+    USUAL_SHARE,
+    Arrays,
+    Inputs,
+    Seen,
+    Signal,
+    build_signal,
+)
 
 
 class Alarm(NamedTuple):
@@ -79,6 +86,11 @@ class Watch:
         before, behind = self._samples[cut.index - 1], self._samples[cut.index]
         return int(before + behind + 1) // 2, cut.evidence
 
+    def between(self, begin: int, end: int) -> Values:
+        """The values that are kept of these samples."""
+        here = slice(*np.searchsorted(self._samples, (begin, end)))
+        return self._values[here]
+
     def state(self) -> Arrays:
         own = {f"signal.{name}": array for name, array in self.signal.state().items()}
         detector = np.frombuffer(self.detector.state(), np.uint8)
@@ -136,7 +148,33 @@ class DriftWatch:
         sample, name = min(raised, key=lambda one: one[0])
         cuts = [watch.cut(sample) for watch in self.watches]
         cut, evidence = max(cuts, key=lambda one: one[1])
-        return Alarm(sample, cut, evidence, name)
+        return Alarm(sample, self._sharpened(cut, sample), evidence, name)
+
+    def _sharpened(self, cut: int, alarmed: int) -> int:
+        """The cut, by all that is known of each of the last samples: a head of two labels is right
+        about half of a new world by chance, but few of its inputs look usual."""
+        by_name = {watch.name: watch for watch in self.watches}
+        errors, inputs = by_name.get("errors"), by_name.get("inputs")
+        if errors is None or inputs is None or not isinstance(inputs.signal, Inputs):
+            return cut
+        unusual = inputs.signal.latest()
+        first = self.seen - len(unusual)
+        unusual = unusual[: alarmed + 1 - first]
+        if not first <= cut <= alarmed or not len(unusual):
+            return cut
+        wrong = errors.between(0, alarmed + 1)
+        began = alarmed + 1 - len(wrong)
+        ratios = np.zeros(len(unusual))
+        for values, split, usual in (
+            (wrong, cut - began, _rate(wrong[: cut - began])),
+            (unusual, cut - first, 1 - USUAL_SHARE),
+        ):
+            behind = _rate(values[split:])
+            if behind > 2 * usual:
+                ratios += log_ratios(values[-len(ratios) :], usual, behind)
+        if not ratios.any():
+            return cut
+        return first + int(np.argmax(np.cumsum(ratios[::-1])[::-1]))
 
     def state(self) -> Arrays:
         """Everything that it goes on from, to the bit."""
@@ -159,6 +197,11 @@ class DriftWatch:
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if "detector" in own:
                 watch.load(own, self.seen)
+
+
+def _rate(values: Values) -> float:
+    """Of ones, and not quite 0 or 1 (Laplace)."""
+    return (float(values.sum()) + 1) / (len(values) + 2)
 
 
 def _prefix(watch: Watch) -> str:

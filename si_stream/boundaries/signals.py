@@ -9,6 +9,7 @@ follows from the samples of its task up to then.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
@@ -26,6 +27,8 @@ from si_stream.boundaries.sketch import Sketch
 Arrays = dict[str, npt.NDArray[Any]]
 USUAL_SHARE = 0.95
 LOOKED_AT = 8
+LATEST_SAMPLES, LARGEST_BYTES = 256, 16_384
+"""So many inputs are kept, if none is larger: a change of most is noticed by then."""
 
 
 class Seen(NamedTuple):
@@ -105,6 +108,7 @@ class Inputs(Signal):
 
     def read(self, seen: Seen, first: int) -> Read:
         inputs = seen.inputs.numpy()
+        self._keep(inputs)
         if self._portrait is None:
             self._sums.add(self._sketch.of(inputs), seen.labels)
             if self._sums.samples >= DRAWN_SAMPLES:
@@ -115,14 +119,20 @@ class Inputs(Signal):
             self._limits = limits_of(self._usual)
             return NOTHING
         rows = np.arange(-first % LOOKED_AT, len(inputs), LOOKED_AT)
-        distances = self._distances(inputs[rows])
-        nearest, farthest = self._limits
-        return Read(rows, (distances < nearest) | (distances > farthest))
+        return Read(rows, self._are_unusual(inputs[rows]))
+
+    def latest(self) -> Values:
+        """Of every one of the last samples, as many as are kept ``[≤ 256]``; none where too little
+        is known yet."""
+        if len(self._usual) < DRAWN_SAMPLES or not self._kept:
+            return NOTHING.values
+        return self._are_unusual(np.concatenate(self._kept)[-LATEST_SAMPLES:])
 
     def reset(self) -> None:
         self._sums = Sums.none(self._labels, self._sketch.size)
         self._portrait: Portrait | None = None
         self._usual = np.zeros(0)
+        self._kept: deque[npt.NDArray[Any]] = deque()
 
     def state(self) -> Arrays:
         parts = {"sums": self._sums} | ({"portrait": self._portrait} if self._portrait else {})
@@ -131,7 +141,8 @@ class Inputs(Signal):
             for part, held in parts.items()
             for field in fields(held)
         }
-        return arrays | {"usual": self._usual}
+        kept = {"kept": np.concatenate(self._kept)[-LATEST_SAMPLES:]} if self._kept else {}
+        return arrays | kept | {"usual": self._usual}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         def read(kind: type[Any], part: str) -> Any:
@@ -142,6 +153,7 @@ class Inputs(Signal):
         if "portrait.means" in state:
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
+        self._kept = deque([state["kept"]] if "kept" in state else [])
         if len(self._usual):
             self._limits = limits_of(self._usual)
 
@@ -151,6 +163,18 @@ class Inputs(Signal):
         whitening = torch.linalg.inv(factor).T.contiguous()
         self._whitening = whitening.numpy()
         self._means = (portrait.means[portrait.counts > 0] @ whitening).numpy()
+
+    def _keep(self, inputs: npt.NDArray[Any]) -> None:
+        if inputs[:1].nbytes > LARGEST_BYTES:
+            return
+        self._kept.append(inputs.copy())
+        while sum(map(len, self._kept)) - len(self._kept[0]) >= LATEST_SAMPLES:
+            self._kept.popleft()
+
+    def _are_unusual(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        distances, (nearest, farthest) = self._distances(inputs), self._limits
+        unusual: npt.NDArray[np.bool_] = (distances < nearest) | (distances > farthest)
+        return unusual
 
     def _distances(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Squared, of each sample to the nearest label's mean, in units of the spread."""
