@@ -50,7 +50,7 @@ def test_a_snapshot_says_what_it_can_answer_and_how_well() -> None:
 
 def test_a_snapshot_predicts_as_the_learner_does() -> None:
     state = state_after(20)
-    manifest, weights = decode(encode(snapshot_from(state, 1)), "here")
+    manifest, weights, _ = decode(encode(snapshot_from(state, 1)), "here")
     inputs = torch.arange(40, dtype=torch.uint8).reshape(10, 4)
     logits = state.main.learner.predict(inputs, head=1)
     probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs.numpy(), head=1)
