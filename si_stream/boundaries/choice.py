@@ -63,7 +63,8 @@ class Likeness:
         seen = max(0.1, (freedom - size - 1) / freedom)
         unit = torch.eye(size, dtype=root.dtype)
         factor = torch.linalg.solve_triangular(root, unit, upper=False) * math.sqrt(seen)
-        return cls(*(part.float() for part in (portrait.counts, portrait.means, factor)))
+        parts = (portrait.counts, portrait.means, factor)
+        return cls(*(part.float().contiguous() for part in parts))
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
@@ -122,12 +123,14 @@ class Chooser:
         for one in likenesses:
             if one.factor.shape != (size, size) or one.means.shape != (len(one.counts), size):
                 raise ValueError(f"a portrait is not of sketches of {size} numbers")
-        self._factors = torch.stack([one.factor.double() for one in likenesses])
+        factors = torch.stack([one.factor.double() for one in likenesses])  # [T, K, K]
+        self._factors = factors.flatten(0, 1).T.contiguous()
         means = torch.stack([one.means.double() for one in likenesses])
-        self._means = means @ self._factors.mT
+        self._means = factors @ means.mT  # [T, K, L]
+        self._mean_squares = self._means.square().sum(1, keepdim=True)
         counts = torch.stack([one.counts.double() for one in likenesses])
         share = (counts / counts.sum(1, keepdim=True)).log()
-        density = self._factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        density = factors.diagonal(dim1=1, dim2=2).log().sum(1)
         self._offsets = (share + density.unsqueeze(1)).unsqueeze(1)
 
     def scores(self, inputs: npt.NDArray[Any]) -> Tensor:
@@ -135,8 +138,8 @@ class Chooser:
 
         Not finite for inputs so large that their sketches are not.
         """
-        tasks, size, _ = self._factors.shape
-        rows = max(1, SCORED_NUMBERS // (tasks * max(size, self._means.size(1))))
+        tasks, size, labels = self._means.shape
+        rows = max(1, SCORED_NUMBERS // (tasks * max(size, labels)))
         return torch.cat(
             [self._scores(inputs[first : first + rows]) for first in range(0, len(inputs), rows)]
         )
@@ -167,9 +170,10 @@ class Chooser:
     def _scores(self, inputs: npt.NDArray[Any]) -> Tensor:
         with np.errstate(over="ignore", invalid="ignore"):
             sketches = torch.from_numpy(self.sketch.of(inputs))
-        z = sketches @ self._factors.mT  # [T, B, K]
-        squares = z.square().sum(2, keepdim=True) + self._means.square().sum(2).unsqueeze(1)
-        distances = torch.baddbmm(squares, z, self._means.mT, alpha=-2).clamp_(min=0)
+        tasks, size, _ = self._means.shape
+        z = (sketches @ self._factors).view(-1, tasks, size).transpose(0, 1)  # [T, B, K]
+        squares = z.square().sum(2, keepdim=True) + self._mean_squares
+        distances = torch.baddbmm(squares, z, self._means, alpha=-2).clamp_(min=0)
         power = (FREEDOM + self.sketch.size) / 2
         densities = self._offsets - power * (distances / FREEDOM).log1p()  # [T, B, L]
         return densities.logsumexp(2).T

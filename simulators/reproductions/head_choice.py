@@ -213,11 +213,10 @@ def calibration_error(sure_B: Tensor, right_B: Tensor) -> float:
 
 def main() -> None:
     """Measure all, and write the file."""
-    runs = []
+    result: dict[str, Any] = {"command": COMMAND, "commit": commit(), "runs": []}
     for scenario, seed in RUNS:
         print(f"{scenario}, seed {seed}", file=sys.stderr, flush=True)
-        runs.append(measure(scenario, seed))
-    result = {"command": COMMAND, "commit": commit(), "runs": runs}
+        result["runs"].append(measure(scenario, seed))
     FILE.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
