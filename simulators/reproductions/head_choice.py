@@ -47,6 +47,7 @@ class Course(NamedTuple):
     epochs: int
     samples: int | None = None
     tasks: int | None = None
+    batch_size: int | None = None  # the preset's
 
 
 COURSES: dict[ScenarioName, Course] = {
@@ -55,7 +56,7 @@ COURSES: dict[ScenarioName, Course] = {
     "rotated-mnist": Course("split-mnist", 1, 10_000),
     "permuted-mnist": Course("split-mnist", 1, 10_000, 5),
     "contrast-mnist": Course("split-mnist", 1, 10_000),
-    "split-cifar": Course("split-cifar", 2, 2_000),
+    "split-cifar": Course("split-cifar", 2, 2_000, batch_size=64),
 }
 RUNS: tuple[tuple[ScenarioName, int], ...] = (
     *(("split-mnist", seed) for seed in range(3)),
@@ -105,6 +106,7 @@ def measure(scenario: ScenarioName, seed: int = 0) -> dict[str, Any]:
         "tasks": len(told.tasks),
         "epochs": course.epochs,
         "samples_per_task": course.samples,
+        "batch_size": learner.model.batch_size,
         "tested_samples": len(asked.own_B),
         "fitted_samples": chooser.fitted_samples,
         "temperature": chooser.temperature,
@@ -128,8 +130,10 @@ def learn(told: Scenario, course: Course, seed: int) -> tuple[Learner, Portraits
     """With the settings of the preset, but for a head for each task and samples of this shape."""
     preset = PRESETS[course.preset]
     schema = told.schema
-    shape = {"input_shape": schema.input_shape, "outputs": schema.outputs, "seed": seed}
-    model = ModelOptions(**preset["model"] | shape | {"heads": "per-task"})
+    batch_size = course.batch_size or preset["model"]["batch_size"]
+    shape = {"input_shape": schema.input_shape, "outputs": schema.outputs, "batch_size": batch_size}
+    chosen = preset["model"] | shape | {"heads": "per-task", "seed": seed}
+    model = ModelOptions(**chosen)
     learner = Learner(
         model,
         OptimiserOptions(**preset["optimiser"]),

@@ -11,7 +11,8 @@ import torch
 
 from simulators.reproductions.head_choice import COMMAND, RUNS, calibration_error, measure
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results" / "head-choice.json"
+DOCS = Path(__file__).parents[3] / "docs"
+RESULTS = DOCS / "results" / "head-choice.json"
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,25 @@ def test_the_results_that_are_kept_are_of_all_runs() -> None:
     results = json.loads(RESULTS.read_text("utf-8"))
     assert results["command"] == COMMAND
     assert [(run["scenario"], run["seed"]) for run in results["runs"]] == [*RUNS]
+
+
+def test_the_page_has_the_figures_of_the_results() -> None:
+    results = json.loads(RESULTS.read_text("utf-8"))
+    page = (DOCS / "predictions.md").read_text("utf-8")
+    names = dict.fromkeys(run["scenario"] for run in results["runs"])
+    for name in names:
+        assert row([run for run in results["runs"] if run["scenario"] == name]) in page
+
+
+def row(runs: list[dict[str, Any]]) -> str:
+    """Of a scenario in the page's table, the mean over its seeds."""
+
+    def mean(group: str, name: str, digits: int) -> str:
+        return f"{sum(run[group][name] for run in runs) / len(runs):.{digits}f}"
+
+    ways = ("told", "active", "confidence", "portrait")
+    cells = [f"`{runs[0]['scenario']}`" + (f", {len(runs)} seeds" if len(runs) > 1 else "")]
+    cells += [str(runs[0]["tasks"]), *(mean("accuracy", way, 3) for way in ways)]
+    cells += [mean("task_accuracy", "portrait", 3)]
+    cells += [mean("task_calibration_error", f"temperature {t}", 3) for t in ("1", "fitted")]
+    return f"| {' | '.join(cells)} |"
