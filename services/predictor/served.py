@@ -96,7 +96,7 @@ class Served:
                 raise self._unknown("no task is named, and none is active")
             return self.tasks[active]
         if self._chooser is None:
-            raise self._unknown("no task is named, and none has a portrait to be chosen by")
+            raise self._unknown("no task is named")
         return None
 
     def choose(self, inputs: npt.NDArray[Any]) -> Chosen:
