@@ -81,6 +81,7 @@ def measure(scenario: ScenarioName, seed: int = 0) -> dict[str, Any]:
     Raises:
         DataError: the data set can be neither found nor downloaded.
     """
+    torch.set_num_threads(ComputeOptions().threads)  # another number gives other bits
     course = COURSES[scenario]
     told = load_scenario(scenario, seed=seed, task_count=course.tasks)
     learner, portraits = learn(told, course, seed)
