@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from services.background import Background
+from services.choosing import Choosing
 from services.snapshotting import make_snapshot
 from si_stream import events
 from si_stream.checkpoints.snapshots import SnapshotStore
@@ -34,6 +35,7 @@ class Publishing:
         self.snapshots = SnapshotStore(settings.directory)
         self.telemetry = telemetry
         self._background = Background("snapshots", limit=2)
+        self._choosing = Choosing()
         self._told: deque[events.Event] = deque()
 
     @property
@@ -44,7 +46,15 @@ class Publishing:
         """Copy what predictors need, and have the copy published."""
         self._background.wait_for_room()
         model, tensors = state.settings.model, state.main.learner.state()
-        snapshot = make_snapshot(model, state.ledger, state.measures(), tensors, epoch, time.time())
+        snapshot = make_snapshot(
+            model,
+            state.ledger,
+            state.measures(),
+            tensors,
+            epoch,
+            time.time(),
+            self._choosing.of(state),
+        )
         manifest = snapshot.manifest
 
         def job() -> None:

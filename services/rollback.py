@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import time
 
+from services.choosing import chooser_of
 from services.positions import move, out_of_range
 from services.snapshotting import make_snapshot
+from si_stream.boundaries.portraits import Portraits
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker, Position, offsets
 from si_stream.checkpoints.copies import StateCopy
@@ -109,9 +111,17 @@ def _publish(settings: Settings, checkpoint: Checkpoint, epoch: int, now: float)
         for name, tensor in checkpoint.tensors.items()
         if name.startswith("main/")
     }
-    snapshot = make_snapshot(
-        manifest.identity.model, manifest.ledger, manifest.measures, tensors, epoch, now
+    model, ledger = manifest.identity.model, manifest.ledger
+    portraits = Portraits(model.input_shape, model.outputs)
+    portraits.load(
+        {
+            name.removeprefix("portraits/"): tensor
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith("portraits/")
+        }
     )
+    chooser = chooser_of(model, ledger.tasks, portraits, checkpoint.holdouts)
+    snapshot = make_snapshot(model, ledger, manifest.measures, tensors, epoch, now, chooser)
     if any(name.startswith("heads.") for name in tensors):
         SnapshotStore(settings.directory).publish(snapshot, settings.snapshots.keep)
 

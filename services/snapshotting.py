@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from si_stream.checkpoints.snapshots import ServedTask, Snapshot, SnapshotManifest
+from si_stream.boundaries.choice import TaskChooser
+from si_stream.checkpoints.snapshots import ServedChoice, ServedTask, Snapshot, SnapshotManifest
 from si_stream.evaluation.measures import Measures
 from si_stream.learning.frozen import weights_of
 from si_stream.learning.options import ModelOptions
@@ -20,16 +21,23 @@ def make_snapshot(
     tensors: Mapping[str, Tensor],
     epoch: int,
     written_seconds: float,
+    chooser: TaskChooser | None = None,
 ) -> Snapshot:
     """What a predictor needs of a state, as it is now; a copy.
 
     Args:
         tensors: of the main learner.
+        chooser: for inputs that name no task; it is not copied, as it never changes.
     """
     weights = {name: tensor.cpu().clone() for name, tensor in weights_of(tensors).items()}
     main = measures["main"]
+    opened = [
+        task
+        for task in ledger.tasks.known
+        if f"heads.{task.head}.weights" in weights and ledger.labels_of(task.head, model) != []
+    ]
     tasks = []
-    for task in ledger.tasks.known:
+    for task in opened:
         live, tested = main.live.get(task.name), main.prequential.tasks.get(task.name)
         tasks.append(
             ServedTask(
@@ -47,12 +55,20 @@ def make_snapshot(
         step=ledger.steps,
         written_seconds=written_seconds,
         model=model,
-        tasks=[
-            task for task in tasks if f"heads.{task.head}.weights" in weights and task.labels != []
-        ],
+        tasks=tasks,
         active_task=ledger.tasks.active.name if ledger.tasks.active else None,
         position={k: (v.offset, v.row) for k, v in ledger.position.items()},
         samples=ledger.samples,
         tracks={name: measured.copied() for name, measured in measures.items()},
     )
-    return Snapshot(manifest, weights)
+    if chooser is None:
+        return Snapshot(manifest, weights)
+    numbers, by = chooser
+    manifest.choice = ServedChoice(temperature=by.temperature, fitted_samples=by.fitted_samples)
+    places = {task.number: place for place, task in enumerate(opened)}
+    portraits = {
+        places[number]: likeness
+        for number, likeness in zip(numbers, by.likenesses, strict=True)
+        if number in places
+    }
+    return Snapshot(manifest, weights, portraits)

@@ -75,8 +75,9 @@ def test_its_commands_do_what_it_says(tmp_path: Path) -> None:
     assert "batch_size = 32" in shown
     assert '"labels":[0]' in shown  # the raw zero is taken for one
     assert "'predictions': [{'label': " in shown  # the JSON one
+    assert '"tasks":["digits-0-1"]' in shown  # the one that names no task
     assert 'si_stream_forgetting_ratio{task="digits-0-1",track="main"}' in shown
-    assert 'si_stream_predictions_total{task="digits-0-1"} 2.0' in shown
+    assert 'si_stream_predictions_total{task="digits-0-1"} 3.0' in shown
 
 
 def test_every_kind_of_block_is_run() -> None:

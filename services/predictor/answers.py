@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 from pydantic import BaseModel, Field
 
-from services.predictor.served import Served
+from services.predictor.served import Chosen, Served
 from si_stream.checkpoints.snapshots import ServedTask
 from si_stream.evaluation.measures import Measures
 
@@ -31,10 +31,13 @@ class StreamPosition(BaseModel):
     row: int = Field(description="of the sample within the message")
 
 
-class Answer(BaseModel):
-    task: str = Field(description="whose head has answered")
+class Heading(BaseModel):
     version: SnapshotVersion
     position: dict[str, StreamPosition] = Field(description="by the stream's partition")
+
+
+class Answer(Heading):
+    task: str = Field(description="whose head has answered")
 
 
 class Prediction(BaseModel):
@@ -59,6 +62,35 @@ class PredictionColumns(Answer):
     probabilities: list[list[float]] = Field(description="of each input, of the labels 0, 1, …")
 
 
+class ChosenPrediction(Prediction):
+    task: str = Field(description="the one chosen for this input, whose head has answered")
+    task_probability: float = Field(
+        description="that the input is of this task, if it is of one that can be chosen"
+    )
+
+
+class ChosenPredictions(Heading):
+    """The answer to JSON that names no task: each input has its own."""
+
+    predictions: list[ChosenPrediction]
+
+
+class ChosenColumns(Heading):
+    """The answer to raw rows that name no task: the same in columns."""
+
+    tasks: list[str] = Field(description="chosen for each input, whose head has answered")
+    task_probabilities: list[float] = Field(
+        description="that each input is of that task, if it is of one that can be chosen"
+    )
+    classes: dict[str, list[str] | None] = Field(
+        description="by chosen task, what its labels 0, 1, … stand for, if known"
+    )
+    labels: list[int] = Field(description="the most probable label of each input")
+    probabilities: list[list[float]] = Field(
+        description="of each input, of the labels 0, 1, … of its task"
+    )
+
+
 class ModelDescription(BaseModel):
     name: str
     input_shape: list[int] = Field(description="of one input")
@@ -76,6 +108,10 @@ class TaskDescription(BaseModel):
     samples: int = Field(description="learned so far")
     holdout_accuracy: float | None = Field(description="as last measured, on samples never learned")
     holdout_samples: int
+    choosable: bool = Field(
+        description="whether it can be chosen for an input that names no task: it has a head of "
+        "its own, and samples enough for a portrait"
+    )
 
 
 class TaskList(BaseModel):
@@ -161,6 +197,43 @@ def encode_predictions(
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
+    """`ChosenPredictions`, or `ChosenColumns`."""
+    answer: dict[str, Any] = {**served.heading}
+    labels = chosen.probabilities_BC.argmax(1).tolist()
+    if columns:
+        answer |= {
+            "tasks": [task.name for task in chosen.tasks],
+            "task_probabilities": chosen.task_probability_B,
+            "classes": {task.name: task.classes for task in chosen.tasks},
+            "labels": labels,
+            "probabilities": chosen.probabilities_BC,
+        }
+    else:
+        answer["predictions"] = [
+            {
+                "task": task.name,
+                "task_probability": sure,
+                "label": label,
+                "class": _class_of(task, label),
+                "probabilities": row,
+            }
+            for task, sure, label, row in zip(
+                chosen.tasks,
+                chosen.task_probability_B,
+                labels,
+                chosen.probabilities_BC,
+                strict=True,
+            )
+        ]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _class_of(task: ServedTask, label: int) -> str | None:
+    classes = task.classes or ()
+    return classes[label] if label < len(classes) else None
+
+
 def version_of(served: Served) -> SnapshotVersion:
     return SnapshotVersion(epoch=served.manifest.epoch, step=served.manifest.step)
 
@@ -184,7 +257,8 @@ def task_list(served: Served) -> TaskList:
         ),
         active_task=served.manifest.active_task,
         tasks=[
-            TaskDescription(**task.model_dump(exclude={"head"})) for task in served.tasks.values()
+            TaskDescription(**task.model_dump(exclude={"head"}), choosable=task in served.choosable)
+            for task in served.tasks.values()
         ],
     )
 

@@ -58,13 +58,17 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     @app.post(
         PATH,
         operation_id="predict",
-        response_model=answers.Predictions | answers.PredictionColumns,
-        response_description="`Predictions` for JSON, `PredictionColumns` for raw rows",
+        response_model=answers.Predictions
+        | answers.PredictionColumns
+        | answers.ChosenPredictions
+        | answers.ChosenColumns,
+        response_description="`Predictions` for JSON, `PredictionColumns` for raw rows; where no "
+        "task is named and each input has its own, `ChosenPredictions` and `ChosenColumns`",
         responses=PREDICTION_PROBLEMS,
         openapi_extra=PREDICTION_REQUEST,
     )
     async def predict(request: Request) -> Response:
-        """Predict the label of each input, with the head of one task."""
+        """Predict the label of each input, with the head of the task named or chosen for it."""
         json = await prediction.answer(request.scope, request.receive)
         return Response(json, media_type="application/json")
 

@@ -16,6 +16,7 @@ from services.predictor.problems import (
     Kind,
     Problem,
 )
+from services.predictor.served import WAYS
 from si_stream.errors import NoSnapshotYet
 
 DESCRIPTION = """\
@@ -70,16 +71,27 @@ FAULT = problem_responses([])
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
 
+NAMING = "Whose head is to answer; where it is left out, and there are several, see `choose`."
+CHOOSING = (
+    "How the head is chosen where no task is named: `portrait`, for each input the task that it "
+    "looks like, or `active`, the task that is being learned."
+)
+
 PREDICTION_REQUEST: dict[str, Any] = {
     "parameters": [
         {
             "name": "task",
             "in": "query",
-            "description": f"Whose head is to answer, with `{ROWS}` only; may be left out where "
-            "there is one head.",
+            "description": f"{NAMING} With `{ROWS}` only.",
             "schema": {"type": "string"},
             "example": "digits-0-1",
-        }
+        },
+        {
+            "name": "choose",
+            "in": "query",
+            "description": f"{CHOOSING} With `{ROWS}` only.",
+            "schema": {"type": "string", "enum": WAYS, "default": WAYS[0]},
+        },
     ],
     "requestBody": {
         "required": True,
@@ -93,8 +105,13 @@ PREDICTION_REQUEST: dict[str, Any] = {
                     "properties": {
                         "task": {
                             "type": ["string", "null"],
-                            "description": "Whose head is to answer; may be left out where there "
-                            "is one head.",
+                            "description": NAMING,
+                        },
+                        "choose": {
+                            "type": ["string", "null"],
+                            "enum": [*WAYS, None],
+                            "default": WAYS[0],
+                            "description": CHOOSING,
                         },
                         "inputs": {
                             "type": "array",
@@ -113,7 +130,11 @@ PREDICTION_REQUEST: dict[str, Any] = {
                             "task": "digits-0-1",
                             "inputs": [[0, 128, 255, 64], [255, 0, 0, 17]],
                         },
-                    }
+                    },
+                    "no task": {
+                        "summary": "an input whose task is not known",
+                        "value": {"inputs": [[0, 128, 255, 64]]},
+                    },
                 },
             },
             ROWS: {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -40,6 +40,7 @@ class Metrics(Collector):
         self.in_flight = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._predictions: Counter[str] = Counter()
+        self._chosen: Counter[str] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._duration_sum = 0.0
         self.registry = CollectorRegistry()
@@ -49,8 +50,11 @@ class Metrics(Collector):
     def answered(self, route: str, status: int) -> None:
         self._requests[route, status] += 1
 
-    def predicted(self, task: str, inputs: int, seconds: float) -> None:
-        self._predictions[task] += inputs
+    def predicted(self, inputs: Mapping[str, int], choose: str | None, seconds: float) -> None:
+        for task, count in inputs.items():
+            self._predictions[task] += count
+            if choose is not None:
+                self._chosen[choose] += count
         self._durations[bisect_left(BUCKETS, seconds)] += 1
         self._duration_sum += seconds
 
@@ -76,6 +80,14 @@ class Metrics(Collector):
         for task, count in self._predictions.items():
             predictions.add_metric([task], count)
         yield predictions
+        chosen = CounterMetricFamily(
+            "si_stream_predictions_chosen",
+            "Inputs answered that named no task, by how it was chosen.",
+            labels=["choose"],
+        )
+        for choose, count in self._chosen.items():
+            chosen.add_metric([choose], count)
+        yield chosen
         bounds = [*map(str, BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "si_stream_prediction_duration_seconds",

@@ -8,32 +8,43 @@ the one worker thread, so that small ones need not wait for it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import torch
 from starlette.types import Receive, Scope
 
-from services.predictor.answers import encode_predictions
+from services.predictor.answers import encode_chosen, encode_predictions
 from services.predictor.body import ROWS, Body, read_body
 from services.predictor.follower import Follower
 from services.predictor.inputs import kind
 from services.predictor.metrics import Metrics
-from services.predictor.served import Served
+from services.predictor.served import WAYS, Served, Way
 from si_stream.errors import MalformedRequest, MessageError
 from si_stream.messages.json_codec import decode_object
 from si_stream.settings import PredictorOptions
 
 PATH = "/predict"
 INLINE_BYTES = 16 * 1024
-MEMBERS = frozenset({"task", "inputs"})
+MEMBERS = frozenset({"task", "choose", "inputs"})
+
+
+class Asked(NamedTuple):
+    """Whose head is to answer, or how it is to be chosen."""
+
+    task: str | None
+    choose: Way | None
 
 
 class Answered(NamedTuple):
-    task: str
-    inputs: int
+    """Inputs by task, and how the tasks were chosen where none was named."""
+
+    inputs: Mapping[str, int]
+    choose: Way | None
     json: bytes
 
 
@@ -57,24 +68,33 @@ class Prediction:
         else:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._worker, self._answer, served, body, query)
-        self.metrics.predicted(answer.task, answer.inputs, perf_counter() - started)
+        self.metrics.predicted(answer.inputs, answer.choose, perf_counter() - started)
         return answer.json
 
     def _answer(self, served: Served, body: Body, query: bytes) -> Answered:
         columns = body.media_type == ROWS
         limit = self.options.max_inputs
+        choose: Way | None = None
         if columns:
-            task = served.task_of_query.get(query) or served.task(_task_of_query(query))
+            task = served.task_of_query.get(query)
+            if task is None:
+                name, choose = _asked_in_query(query)
+                task = served.task(name, choose)
             inputs = served.takes.from_rows(body.content, limit)
         else:
             if query:
                 raise MalformedRequest("with JSON the task is a member of the body, not a query")
             members = _members(body.content)
-            task = served.task(_task_of_members(members))
+            name, choose = _asked_in_members(members)
+            task = served.task(name, choose)
             inputs = served.takes.from_json(members["inputs"], limit)
+        if task is None:
+            chosen = served.choose(inputs)
+            json = encode_chosen(served, chosen, columns=columns)
+            return Answered(Counter(task.name for task in chosen.tasks), "portrait", json)
         probabilities_BC = served.probabilities(inputs, task)
         json = encode_predictions(served, task, probabilities_BC, columns=columns)
-        return Answered(task.name, len(inputs), json)
+        return Answered({task.name: len(inputs)}, choose, json)
 
     def close(self) -> None:
         self._worker.shutdown()
@@ -90,18 +110,28 @@ def _members(body: bytearray) -> dict[str, object]:
     return members
 
 
-def _task_of_members(members: dict[str, object]) -> str | None:
-    task = members.get("task")
-    if task is not None and not isinstance(task, str):
-        raise MalformedRequest(f"task must be text, not {kind(task)}")
-    return task
+def _asked_in_members(members: dict[str, object]) -> Asked:
+    for name in ("task", "choose"):
+        value = members.get(name)
+        if value is not None and not isinstance(value, str):
+            raise MalformedRequest(f"{name} must be text, not {kind(value)}")
+    return _asked(members)
 
 
-def _task_of_query(query: bytes) -> str | None:
+def _asked_in_query(query: bytes) -> Asked:
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise MalformedRequest(f"the query {query!a:.200} is not percent-encoded UTF-8") from None
-    if len(pairs) > 1 or any(name != "task" for name, _ in pairs):
-        raise MalformedRequest(f"the query {query!a:.200} is not task=NAME alone")
-    return pairs[0][1] if pairs else None
+    if len(pairs) > 1 or any(name not in ("task", "choose") for name, _ in pairs):
+        raise MalformedRequest(f"the query {query!a:.200} is not task=NAME or choose=WAY alone")
+    return _asked(dict(pairs))
+
+
+def _asked(given: Mapping[str, Any]) -> Asked:
+    task, choose = given.get("task"), given.get("choose")
+    if choose is not None and task is not None:
+        raise MalformedRequest("a task is named, so there is none to choose; leave out choose")
+    if choose is not None and choose not in WAYS:
+        raise MalformedRequest(f"choose is {choose!a:.200}; it is one of {', '.join(WAYS)}")
+    return Asked(task, choose)

@@ -6,18 +6,30 @@ Invariant: it has answered once for every task before anybody is given it, and i
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
 from services.predictor.inputs import InputFormat
+from si_stream.boundaries.choice import Chooser
 from si_stream.checkpoints.snapshots import ServedTask, Snapshot
 from si_stream.errors import CorruptCheckpoint, UnknownTask, WrongInput
 from si_stream.learning.frozen import FrozenNetwork
 
 NAMED_TASKS = 20
+Way = Literal["portrait", "active"]
+"""How the task is chosen where none is named."""
+WAYS: tuple[Way, ...] = get_args(Way)
+
+
+class Chosen(NamedTuple):
+    """Of B inputs, each input's task, how sure that is, and what the task's head says of it."""
+
+    tasks: list[ServedTask]
+    task_probability_B: npt.NDArray[np.float32]
+    probabilities_BC: npt.NDArray[np.float32]
 
 
 class Served:
@@ -54,27 +66,56 @@ class Served:
             self.network = FrozenNetwork(self.model, snapshot.weights)
             for task in manifest.tasks:
                 self.network.probabilities(self.takes.zeros(), task.head)
+            self.choosable = [manifest.tasks[place] for place in snapshot.portraits]
+            """The tasks with a portrait, which can be chosen for an input."""
+            self._chooser = _chooser(snapshot)
+            if self._chooser is not None:
+                self._chooser.choose(self.takes.zeros())
         except (ValueError, IndexError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise CorruptCheckpoint(
                 f"snapshot {self.version} does not fit its own model: {reason}"
             ) from error
 
-    def task(self, name: str | None) -> ServedTask:
-        """The task of a name; without one, the last task where all have the same head.
+    def task(self, name: str | None, choose: Way | None = None) -> ServedTask | None:
+        """The task of a name. Without one, the last task where all have the same head, else the
+        active one where that is asked for, else None: each input has its own, see `choose`.
 
         Raises:
-            UnknownTask: there is none of the name, or there is a choice and no name.
+            UnknownTask: there is none of the name, or none can be chosen.
         """
         if name in self.tasks:
             return self.tasks[name]
-        if name is None and len({task.head for task in self.tasks.values()}) == 1:
+        if name is not None:
+            raise self._unknown(f"task {name!a:.200} is not known")
+        if len({task.head for task in self.tasks.values()}) == 1:
             return list(self.tasks.values())[-1]
-        known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"
-        if (more := len(self.tasks) - NAMED_TASKS) > 0:
-            known += f" and {more} more (GET /tasks)"
-        asked = f"task {name!a:.200} is not known" if name is not None else "no task is named"
-        raise UnknownTask(f"{asked}; the tasks known to snapshot {self.version}: {known}")
+        if choose == "active":
+            active = self.manifest.active_task
+            if active not in self.tasks:
+                raise self._unknown("no task is named, and none is active")
+            return self.tasks[active]
+        if self._chooser is None:
+            raise self._unknown("no task is named")
+        return None
+
+    def choose(self, inputs: npt.NDArray[Any]) -> Chosen:
+        """Each input's task, and its head's answer; to the bit, what a request that names the task
+        would be answered for the inputs that it is chosen for.
+
+        Raises:
+            WrongInput: finite inputs so large that the network overflows.
+        """
+        assert self._chooser is not None
+        place_B, probability_B = self._chooser.choose(inputs)
+        if not np.isfinite(probability_B).all():
+            raise _overflow()
+        probabilities_BC = np.empty((len(inputs), self.model.outputs), np.float32)
+        for place in np.unique(place_B):
+            own = np.flatnonzero(place_B == place)
+            probabilities_BC[own] = self.probabilities(inputs[own], self.choosable[place])
+        tasks = [self.choosable[place] for place in place_B]
+        return Chosen(tasks, probability_B.astype(np.float32), probabilities_BC)
 
     def probabilities(self, inputs: npt.NDArray[Any], task: ServedTask) -> npt.NDArray[np.float32]:
         """``[B, *input_shape]`` → ``[B, outputs]``, each row adding up to 1.
@@ -84,8 +125,27 @@ class Served:
         """
         probabilities_BC = self.network.probabilities(inputs, task.head)
         if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
-            raise WrongInput(
-                "the inputs are so large that the network overflows float32; "
-                "scale them as the model's training data were"
-            )
+            raise _overflow()
         return probabilities_BC
+
+    def _unknown(self, asked: str) -> UnknownTask:
+        known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"
+        if (more := len(self.tasks) - NAMED_TASKS) > 0:
+            known += f" and {more} more (GET /tasks)"
+        return UnknownTask(f"{asked}; the tasks known to snapshot {self.version}: {known}")
+
+
+def _chooser(snapshot: Snapshot) -> Chooser | None:
+    choice = snapshot.manifest.choice
+    if choice is None or not snapshot.portraits:
+        return None
+    likenesses = list(snapshot.portraits.values())
+    shape = snapshot.manifest.model.input_shape
+    return Chooser(shape, likenesses, choice.temperature, choice.fitted_samples)
+
+
+def _overflow() -> WrongInput:
+    return WrongInput(
+        "the inputs are so large that the network overflows float32; "
+        "scale them as the model's training data were"
+    )

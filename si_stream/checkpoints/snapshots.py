@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from si_stream.boundaries.choice import Likeness
 from si_stream.checkpoints import files
 from si_stream.errors import CorruptCheckpoint
 from si_stream.evaluation.measures import Measures
@@ -24,6 +26,7 @@ from si_stream.learning.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
+PORTRAITS = "portraits."
 
 
 class Version(NamedTuple):
@@ -46,6 +49,13 @@ class ServedTask(BaseModel):
     holdout_samples: int
 
 
+class ServedChoice(BaseModel):
+    """How the task of an input that names none is chosen: see `Chooser`."""
+
+    temperature: float
+    fitted_samples: int
+
+
 class SnapshotManifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +69,8 @@ class SnapshotManifest(BaseModel):
     position: dict[int, tuple[int, int]]
     samples: int
     tracks: dict[str, Measures]
+    choice: ServedChoice | None = None
+    """None where there is nothing to choose, or nothing to choose by."""
 
     @property
     def version(self) -> Version:
@@ -68,10 +80,18 @@ class SnapshotManifest(BaseModel):
 class Snapshot(NamedTuple):
     manifest: SnapshotManifest
     weights: dict[str, Tensor]
+    portraits: Mapping[int, Likeness] = MappingProxyType({})
+    """By the place of the task in the manifest."""
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    return save(snapshot.weights, {"manifest": snapshot.manifest.model_dump_json()})
+    portraits = {
+        f"{PORTRAITS}{place}.{name}": tensor
+        for place, portrait in snapshot.portraits.items()
+        for name, tensor in portrait.tensors().items()
+    }
+    manifest = {"manifest": snapshot.manifest.model_dump_json()}
+    return save(snapshot.weights | portraits, manifest)
 
 
 def decode(data: bytes, source: str) -> Snapshot:
@@ -82,10 +102,24 @@ def decode(data: bytes, source: str) -> Snapshot:
         length = int.from_bytes(data[:8], "little")
         header: dict[str, Any] = json.loads(data[8 : 8 + length])
         manifest = SnapshotManifest.model_validate_json(header["__metadata__"]["manifest"])
-        return Snapshot(manifest, load(data))
+        tensors = load(data)
+        weights = {name: t for name, t in tensors.items() if not name.startswith(PORTRAITS)}
+        return Snapshot(manifest, weights, _portraits(tensors))
     except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CorruptCheckpoint(f"{source} is not a snapshot that can be read: {reason}") from error
+
+
+def _portraits(tensors: Mapping[str, Tensor]) -> dict[int, Likeness]:
+    """Raises:
+    KeyError: a part of one is missing.
+    """
+    parts: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(PORTRAITS):
+            place, _, part = name.removeprefix(PORTRAITS).partition(".")
+            parts.setdefault(int(place), {})[part] = tensor
+    return {place: Likeness.from_tensors(parts[place]) for place in sorted(parts)}
 
 
 class SnapshotStore:

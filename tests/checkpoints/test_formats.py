@@ -11,11 +11,14 @@ from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from services.predictor.served import Served
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.snapshots import SnapshotStore
 from si_stream.checkpoints.store import CheckpointStore
+from si_stream.errors import UnknownTask
 from si_stream.learning.frozen import FrozenNetwork
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
@@ -115,3 +118,13 @@ def test_a_snapshot_of_the_first_format_predicts_what_its_learner_does() -> None
         logits = state_of_format_1().main.learner.predict(torch.from_numpy(inputs), head)
         expected = torch.softmax(logits, 1).numpy()
         assert network.probabilities(inputs, head).tobytes() == expected.tobytes()
+
+
+def test_a_snapshot_of_the_first_format_needs_the_task_named() -> None:
+    snapshot = SnapshotStore(FORMAT_1).newest()
+    assert snapshot is not None
+    assert (snapshot.manifest.choice, snapshot.portraits) == (None, {})
+    served = Served(snapshot)
+    assert served.task("a") == snapshot.manifest.tasks[0]
+    with pytest.raises(UnknownTask, match="no task is named"):
+        served.task(None)

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from services.snapshotting import make_snapshot
+from si_stream.boundaries.choice import USUAL_TEMPERATURE, Likeness, make_chooser
+from si_stream.boundaries.portraits import Portraits
 from si_stream.checkpoints import files
-from si_stream.checkpoints.snapshots import Snapshot, SnapshotStore, Version, decode, encode, read
+from si_stream.checkpoints.snapshots import (
+    ServedChoice,
+    Snapshot,
+    SnapshotStore,
+    Version,
+    decode,
+    encode,
+    read,
+)
 from si_stream.errors import CheckpointError, CorruptCheckpoint
 from si_stream.learning.frozen import FrozenNetwork
 from si_stream.state import State
 from tests.checkpoints.test_files import no_file_above
 from tests.checkpoints.test_store import damages, state_after
+from tests.streams import samples
 
 
 def snapshot_from(state: State, epoch: int) -> Snapshot:
@@ -35,6 +47,39 @@ def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(again.weights[n], snapshot.weights[n]) for n in snapshot.weights)
 
 
+def test_portraits_come_back_as_they_were(tmp_path: Path) -> None:
+    portraits = Portraits((4,), 3)
+    for number, count in ((0, 300), (1, 100), (2, 400)):
+        of = samples(count, 1000 * number)
+        portraits.see(number, torch.from_numpy(of.inputs), torch.from_numpy(of.labels))
+        portraits.end(number)
+    chooser = make_chooser((4,), portraits.known, {})
+    assert chooser is not None
+    state = state_after(20)
+    place = (state.settings.model, state.ledger, state.measures(), state.main.learner.state())
+    snapshot = make_snapshot(*place, 1, 2.5, chooser)
+    again = read(SnapshotStore(tmp_path).publish(snapshot, keep=3))
+    assert again.manifest.choice == ServedChoice(temperature=USUAL_TEMPERATURE, fitted_samples=0)
+    assert [*again.portraits] == [0]  # task 1 was too short for one, and 2 has no head
+    assert again.portraits.keys() == snapshot.portraits.keys()
+    for name, tensor in again.portraits[0].tensors().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, snapshot.portraits[0].tensors()[name])
+    assert again.weights.keys() == snapshot.weights.keys()
+
+
+def test_a_portrait_takes_some_70_kilobytes() -> None:
+    inputs = np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
+    portraits = Portraits((28, 28), 10)
+    portraits.see(0, torch.from_numpy(inputs), torch.arange(300) % 10)
+    portraits.end(0)
+    likeness = Likeness.of(portraits.known[0])
+    assert likeness is not None
+    snapshot = snapshot_of(20)
+    with_it = snapshot._replace(portraits={0: likeness})
+    assert 70_000 < len(encode(with_it)) - len(encode(snapshot)) < 72_000
+
+
 def test_a_snapshot_says_what_it_can_answer_and_how_well() -> None:
     manifest = snapshot_of(20, epoch=4).manifest
     assert manifest.version == Version(4, 4)
@@ -50,7 +95,7 @@ def test_a_snapshot_says_what_it_can_answer_and_how_well() -> None:
 
 def test_a_snapshot_predicts_as_the_learner_does() -> None:
     state = state_after(20)
-    manifest, weights = decode(encode(snapshot_from(state, 1)), "here")
+    manifest, weights, _ = decode(encode(snapshot_from(state, 1)), "here")
     inputs = torch.arange(40, dtype=torch.uint8).reshape(10, 4)
     logits = state.main.learner.predict(inputs, head=1)
     probabilities = FrozenNetwork(manifest.model, weights).probabilities(inputs.numpy(), head=1)

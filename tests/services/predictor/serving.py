@@ -21,7 +21,10 @@ from services.predictor.address import listen
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.server import config
+from si_stream.boundaries.choice import make_chooser
+from si_stream.boundaries.portraits import Portraits
 from si_stream.checkpoints.snapshots import (
+    ServedChoice,
     ServedTask,
     Snapshot,
     SnapshotManifest,
@@ -117,6 +120,23 @@ class Teacher:
 
     def publish(self, keep: int = 3, **changes: Any) -> Path:
         return self.store.publish(self.snapshot(**changes), keep)
+
+    def choosable(self) -> Snapshot:
+        """With a portrait of each task: of random inputs, darker ones for the second."""
+        portraits = Portraits(self.model.input_shape, self.model.outputs)
+        for number in range(len(TASKS)):
+            inputs = torch.from_numpy(random_inputs(self.model, 300, number)) // (1 + number)
+            portraits.see(number, inputs, torch.arange(300) % self.model.outputs)
+            portraits.end(number)
+        made = make_chooser(self.model.input_shape, portraits.known, {})
+        assert made is not None
+        choice = ServedChoice(temperature=made.chooser.temperature, fitted_samples=0)
+        return self.snapshot(choice=choice)._replace(
+            portraits=dict(enumerate(made.chooser.likenesses))
+        )
+
+    def publish_choosable(self) -> Path:
+        return self.store.publish(self.choosable(), keep=3)
 
     def probabilities(self, inputs: npt.NDArray[Any], head: int) -> npt.NDArray[np.float32]:
         """What the learner itself would say of these inputs."""

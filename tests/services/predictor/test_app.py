@@ -64,6 +64,7 @@ def test_the_tasks_and_what_the_model_takes(predictor: Running) -> None:
                 "samples": 24,
                 "holdout_accuracy": 0.59,
                 "holdout_samples": 100,
+                "choosable": False,
             },
             {
                 "name": "digits-2-3",
@@ -72,6 +73,7 @@ def test_the_tasks_and_what_the_model_takes(predictor: Running) -> None:
                 "samples": 24,
                 "holdout_accuracy": 0.97,
                 "holdout_samples": 100,
+                "choosable": False,
             },
         ],
     }
@@ -221,18 +223,32 @@ def test_every_example_of_a_problem_is_one(document: dict[str, Any]) -> None:
 
 
 def test_the_documented_request_is_answered_as_documented(
-    predictor: Running, document: dict[str, Any]
+    predictor: Running, document: dict[str, Any], tmp_path: Path
 ) -> None:
+    teacher = Teacher(tmp_path)
+    teacher.teach()
+    teacher.publish_choosable()
     operation = document["paths"]["/predict"]["post"]
     content = operation["requestBody"]["content"]
-    for example in content[JSON_TYPE]["examples"].values():
-        answer = predictor.client.post("/predict", json=example["value"], headers=JSON)
-        predictions = answers.Predictions.model_validate_json(answer.content, strict=True)
-        assert len(predictions.predictions) == len(example["value"]["inputs"])
-    (parameter,) = operation["parameters"]
-    assert (parameter["name"], parameter["in"]) == ("task", "query")
+    with serving(tmp_path) as choosing:
+        choosing.wait_until_ready()
+        models = set()
+        for example in content[JSON_TYPE]["examples"].values():
+            answer = choosing.client.post("/predict", json=example["value"], headers=JSON)
+            model = answers.Predictions if "task" in example["value"] else answers.ChosenPredictions
+            predictions = model.model_validate_json(answer.content, strict=True)
+            assert len(predictions.predictions) == len(example["value"]["inputs"])
+            models.add(model)
+        assert len(models) == 2
+        answer = choosing.client.post("/predict?choose=portrait", content=bytes(8), headers=ROWS)
+        chosen = answers.ChosenColumns.model_validate_json(answer.content, strict=True)
+        assert len(chosen.tasks) == len(chosen.task_probabilities) == len(chosen.labels) == 2
+    task, choose = operation["parameters"]
+    assert (task["name"], task["in"]) == ("task", "query")
+    assert (choose["name"], choose["in"]) == ("choose", "query")
+    assert choose["schema"]["enum"] == ["portrait", "active"]
     answer = predictor.client.post(
-        "/predict", params={"task": parameter["example"]}, content=bytes(8), headers=ROWS
+        "/predict", params={"task": task["example"]}, content=bytes(8), headers=ROWS
     )
     columns = answers.PredictionColumns.model_validate_json(answer.content, strict=True)
     assert len(columns.labels) == len(columns.probabilities) == 2

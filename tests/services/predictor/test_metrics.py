@@ -22,6 +22,7 @@ OURS = {
     "si_stream_http_requests_in_flight": "gauge",
     "si_stream_prediction_duration_seconds": "histogram",
     "si_stream_predictions": "counter",
+    "si_stream_predictions_chosen": "counter",
     "si_stream_served_position_offset": "gauge",
     "si_stream_served_snapshot_age_seconds": "gauge",
     "si_stream_served_snapshot_epoch": "gauge",

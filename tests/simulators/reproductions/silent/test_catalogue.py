@@ -6,7 +6,9 @@ from si_stream.errors import SettingsError
 from simulators.reproductions.silent.catalogue import TRIALS
 from simulators.reproductions.silent.trial import decided_by, settings_of
 
-OTHER_SIGNALS = {"ablation-losses", "ablation-inputs", "recurring-inputs"}
+OTHER_SIGNALS = {f"ablation-{name}" for name in ("errors", "losses", "inputs")} | {
+    "recurring-errors"
+}
 
 
 @pytest.mark.parametrize("name", TRIALS)
