@@ -10,7 +10,7 @@ import torch
 
 from si_stream.boundaries.drift import Alarm, DriftWatch
 from si_stream.boundaries.options import DetectionOptions, SignalName
-from si_stream.boundaries.signals import LOOKED_AT, Seen, build_signal
+from si_stream.boundaries.signals import LARGEST_BYTES, LOOKED_AT, Seen, build_signal
 
 SHAPE, LABELS = (12,), 2
 NAMES: tuple[SignalName, ...] = get_args(SignalName)
@@ -120,3 +120,44 @@ def test_what_was_kept_of_errors_alone_is_gone_on_from_with_more_signals() -> No
     alarm = first_alarm(resumed, seen, begin=1024)
     assert alarm is not None
     assert abs(alarm.cut - 4011) <= 5
+
+
+def blurred(count: int, changed_at: int, seed: int) -> Seen:
+    """A change behind which half of the predictions are right by chance, and all inputs differ."""
+    inputs, labels, logits, wrong = drawn(count, changed_at=changed_at, seed=seed)
+    inputs[changed_at:] += 4.0
+    return Seen(inputs, labels, logits, wrong)
+
+
+def test_the_inputs_say_which_of_the_samples_around_a_change_was_the_first() -> None:
+    alone: list[int] = []
+    both: list[int] = []
+    for seed in range(20):
+        seen = blurred(3000, 2500 + seed, seed)
+        for names, misses in ((("errors",), alone), (("errors", "inputs"), both)):
+            alarm = first_alarm(watched(*names), seen)
+            assert alarm is not None
+            misses.append(abs(alarm.cut - 2500 - seed))
+    assert max(both) <= 1
+    assert np.mean(alone) > 1
+
+
+def test_inputs_that_look_as_before_do_not_move_a_cut() -> None:
+    inputs, labels, logits, wrong = drawn(3000, changed_at=2500)
+    inputs[2500:] -= 2.0
+    seen = Seen(inputs, labels, logits, wrong)
+    alarms = [first_alarm(watched(*names), seen) for names in (("errors",), ("errors", "inputs"))]
+    assert alarms[0] is not None
+    assert alarms[1] is not None
+    assert alarms[0].cut == alarms[1].cut
+
+
+def test_inputs_too_large_to_be_kept_leave_the_cut_to_the_errors() -> None:
+    shape = (LARGEST_BYTES // 4 + 1,)
+    random = np.random.default_rng(0)
+    options = DetectionOptions(kind="adwin", signals=("errors", "inputs"))
+    watch = DriftWatch(options, shape, LABELS)
+    seen = drawn(64)
+    inputs = torch.tensor(random.normal(size=(64, *shape)), dtype=torch.float32)
+    watch.see(Seen(inputs, *seen[1:]))
+    assert "inputs/signal.kept" not in watch.state()
