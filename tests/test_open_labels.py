@@ -28,7 +28,7 @@ from si_stream.state import Quarantined, State
 from simulators.labels import globally_labelled
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes
-from tests.services.predictor.serving import serving
+from tests.services.predictor.serving import ROWS, serving
 from tests.streams import (
     DIGITS,
     STREAM,
@@ -254,6 +254,22 @@ def test_a_closed_label_below_the_highest_has_probability_nought(tmp_path: Path)
         for row in predictor.predict_rows("a", one.inputs).json()["probabilities"]:
             assert [row[0], row[2]] == [0, 0]
             assert len(row) == 4
+
+
+def test_heads_with_more_and_fewer_labels_answer_inputs_that_name_no_task(tmp_path: Path) -> None:
+    run(tmp_path, stream(), model={"heads": "per-task"})
+    images = np.concatenate([task.test.take(np.arange(20))[0] for task in digits().tasks])
+    with serving(tmp_path) as predictor:
+        predictor.wait_until_ready()
+        inputs = {"inputs": images.tolist()}
+        chosen = predictor.client.post("/predict", json=inputs).json()["predictions"]
+        named = {task: predictor.predict(task, images).json()["predictions"] for task in TASKS}
+        rows = predictor.client.post("/predict", content=images.tobytes(), headers=ROWS).json()
+    assert {len(one["probabilities"]) for one in chosen} == {2, 4, 6}
+    for number, one in enumerate(chosen):
+        expected = named[one["task"]][number]
+        assert {key: one[key] for key in expected} == expected
+    assert rows["probabilities"] == [one["probabilities"] for one in chosen]
 
 
 def test_a_task_that_has_no_label_yet_is_not_served(tmp_path: Path) -> None:

@@ -200,14 +200,14 @@ def encode_predictions(
 def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
     """`ChosenPredictions`, or `ChosenColumns`."""
     answer: dict[str, Any] = {**served.heading}
-    labels = chosen.probabilities_BC.argmax(1).tolist()
+    labels = [int(row.argmax()) for row in chosen.probabilities]
     if columns:
         answer |= {
             "tasks": [task.name for task in chosen.tasks],
             "task_probabilities": chosen.task_probability_B,
             "classes": {task.name: task.classes for task in chosen.tasks},
             "labels": labels,
-            "probabilities": chosen.probabilities_BC,
+            "probabilities": chosen.probabilities,
         }
     else:
         answer["predictions"] = [
@@ -222,7 +222,7 @@ def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
                 chosen.tasks,
                 chosen.task_probability_B,
                 labels,
-                chosen.probabilities_BC,
+                chosen.probabilities,
                 strict=True,
             )
         ]

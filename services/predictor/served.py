@@ -25,11 +25,12 @@ WAYS: tuple[Way, ...] = get_args(Way)
 
 
 class Chosen(NamedTuple):
-    """Of B inputs, each input's task, how sure that is, and what the task's head says of it."""
+    """Of B inputs, each its task, how sure that is, and what the task's head says of it: ``[C]``
+    each, as heads with open labels have some more and some fewer."""
 
     tasks: list[ServedTask]
     task_probability_B: npt.NDArray[np.float32]
-    probabilities_BC: npt.NDArray[np.float32]
+    probabilities: list[npt.NDArray[np.float32]]
 
 
 class Served:
@@ -110,12 +111,14 @@ class Served:
         place_B, probability_B = self._chooser.choose(inputs)
         if not np.isfinite(probability_B).all():
             raise _overflow()
-        probabilities_BC = np.empty((len(inputs), self.model.outputs), np.float32)
+        rows: dict[int, npt.NDArray[np.float32]] = {}
         for place in np.unique(place_B):
             own = np.flatnonzero(place_B == place)
-            probabilities_BC[own] = self.probabilities(inputs[own], self.choosable[place])
+            answered_BC = self.probabilities(inputs[own], self.choosable[place])
+            rows.update(zip(own.tolist(), answered_BC, strict=True))
         tasks = [self.choosable[place] for place in place_B]
-        return Chosen(tasks, probability_B.astype(np.float32), probabilities_BC)
+        in_order = [rows[number] for number in range(len(inputs))]
+        return Chosen(tasks, probability_B.astype(np.float32), in_order)
 
     def probabilities(self, inputs: npt.NDArray[Any], task: ServedTask) -> npt.NDArray[np.float32]:
         """``[B, *input_shape]`` → ``[B, outputs]``, each row adding up to 1.
