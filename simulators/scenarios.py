@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     ENDS = 4
     DRIFT = 5
     VISITS = 6
+    MIX = 7
 
 
 def random_generator(seed: int, purpose: Purpose, task: int, epoch: int = 0) -> np.random.Generator:

@@ -5,16 +5,15 @@ Importing this module is cheap; torch and data sets are loaded when a command ru
 
 from __future__ import annotations
 
-import shlex
-import sys
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from si_stream.errors import SettingsError
+from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
+from simulators.reproductions.paper.catalogue import BENCHMARKS
+from simulators.reproductions.paper.command import paper_command
 from simulators.reproductions.silent.catalogue import TRIALS
-from simulators.stopping import caught_signals
 
 reproduce = typer.Typer(
     no_args_is_help=True, help="Run again what is claimed of the learner; write down what came out."
@@ -40,22 +39,10 @@ def silent_boundaries(
         int | None,
         typer.Option(min=1, help="Of each scenario.", show_default="3 to 10, as it takes long"),
     ] = None,
-    directory: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR", help="For silent-boundaries.json and, in a folder, records and pictures."
-        ),
-    ] = Path("si-stream-results"),
-    processes: Annotated[int, typer.Option(min=1, help="Runs at a time, of a thread each.")] = 1,
-    device: Annotated[
-        Literal["cpu", "cuda", "auto"], typer.Option(help="auto is a GPU where there is one.")
-    ] = "auto",
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="A page in Markdown that has the table between its two marks."
-        ),
-    ] = None,
+    directory: Directory = RESULTS,
+    processes: Processes = 1,
+    device: Device = "auto",
+    page: Page = None,
 ) -> None:
     """Tasks that nobody announces, beside the same streams told their boundaries.
 
@@ -65,27 +52,12 @@ def silent_boundaries(
     for name in scenario or ():
         if name not in TRIALS:
             raise SettingsError(f"there is no scenario {name!r}; there are {', '.join(TRIALS)}")
-    from simulators.reproductions.reproduction import Place
-    from simulators.reproductions.reproduction import reproduce as run
-    from simulators.reproductions.screen import Screen
+    from simulators.reproductions.runner import Runner
     from simulators.reproductions.silent.reproduction import SilentBoundaries
 
-    reproduction, screen = SilentBoundaries(), Screen()
-    place = Place(directory, reproduction.name)
-    with caught_signals() as caught:
-        finished = run(
-            reproduction,
-            place,
-            screen,
-            chosen=scenario or (),
-            seeds=seeds,
-            processes=processes,
-            device=device,
-            command=shlex.join(["si-stream", *sys.argv[1:]]),
-            page=page,
-            stop=lambda: bool(caught),
-        )
-    if not finished:
-        screen.say(f"stopped; the runs that are done are in {place.runs}, and need not be again")
-        raise typer.Exit(128 + caught[0])
-    screen.say(f"summary {place.summary}, pictures {place.pictures}")
+    runner = Runner(directory, seeds, processes, device, page)
+    runner.run(SilentBoundaries(), chosen=scenario or ())
+
+
+for _benchmark in BENCHMARKS.values():
+    reproduce.command(_benchmark.name)(paper_command(_benchmark))

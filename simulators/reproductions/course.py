@@ -24,6 +24,7 @@ from si_stream.loop import Host, learn_stream
 from si_stream.rewinding import Keeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import State
+from si_stream.tracks import MAIN
 from simulators.reproductions.jobs import Stopped
 from simulators.reproductions.stream import MadeStream
 from simulators.scenarios import SampleSet
@@ -60,6 +61,7 @@ class Course(Host):
         settings: of the learner, at the start of its life.
         keep_errors: whether `wrong` and `taken_back` are kept, one byte a sample.
         progress: is told how many samples are learned, batch by batch.
+        at_boundary: is told the task that has ended, once it is consolidated.
         stop: asked after each batch.
 
     Attributes:
@@ -77,6 +79,7 @@ class Course(Host):
         *,
         keep_errors: bool = False,
         progress: Callable[[int], None] = lambda _: None,
+        at_boundary: Callable[[str], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.set_num_threads(settings.compute.threads)
@@ -91,6 +94,7 @@ class Course(Host):
         self._keep_errors = keep_errors
         self._wrong: list[Errors] = []
         self._progress = progress
+        self._at_boundary = at_boundary
         self._stop = stop
 
     def learn(self) -> None:
@@ -125,6 +129,10 @@ class Course(Host):
         task, head = max(shared, key=lambda key: shared[key])
         return next(one for one in self.openings if (one.task, one.head) == (task, head))
 
+    def head_of(self, task: str) -> int:
+        """Of a task that has begun, by the name that the stream gives it."""
+        return next(one.head for one in self.state.ledger.tasks.known if one.name == task)
+
     def accuracy(self, samples: SampleSet, head: int) -> float:
         """The share of a test set that one head predicts right, 0 to 1."""
         right = 0
@@ -150,6 +158,9 @@ class Course(Host):
             case events.WorldCompared():
                 if event not in self.compared:
                     self.compared.append(event)
+            case events.Consolidated():
+                if event.track == MAIN:
+                    self._at_boundary(event.task)
             case events.Rewound():
                 self._rewind(event.samples, event.again)
             case events.Rejected():

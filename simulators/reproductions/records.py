@@ -21,13 +21,17 @@ from si_stream.settings.layers import flattened
 NOT_COMPARED = {"learner.compute.device"}
 
 
-class Record(BaseModel):
+class Part(BaseModel):
+    """Values of a record: nothing else is in it, and nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Record(Part):
     """What every run leaves.
 
     ``settings`` are all that decide it, ``seconds`` the time that it took.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenario: str
     seed: int
@@ -89,6 +93,11 @@ class Records(Generic[R]):
         path = self.path(record.scenario, record.seed)
         write_json(path, record.model_dump(mode="json"), compact=True)
         return path
+
+    def scenarios(self) -> list[str]:
+        """Of which there are files, in alphabetical order."""
+        parts = (path.stem.rpartition("-seed-") for path in self.directory.glob("*-seed-*.json"))
+        return sorted({name for name, _, seed in parts if seed.isdecimal()})
 
     def seeds(self, scenario: str) -> list[int]:
         """Of which there are files."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from simulators.reproductions.jobs import Job, Stop, Tell, run_jobs
 from simulators.reproductions.page import renew, shown
@@ -42,13 +42,17 @@ class Place(NamedTuple):
 class Reproduction(ABC, Generic[R]):
     """It goes to other processes, so it holds plain values at most."""
 
-    name: ClassVar[str]
+    name: str
     kind: type[R]
 
     @property
     @abstractmethod
     def scenarios(self) -> Sequence[str]:
         """All of them, in the order in which they are told of."""
+
+    def shown(self, recorded: Sequence[str]) -> Sequence[str]:
+        """The scenarios that summary and pictures are made of, given all that have records."""
+        return self.scenarios
 
     @abstractmethod
     def is_usual(self, scenario: str) -> bool:
@@ -168,7 +172,7 @@ def summarise(
     records = Records(place.runs, reproduction.kind)
     defaults = reproduction.defaults()
     found: dict[str, list[R]] = {}
-    for name in reproduction.scenarios:
+    for name in reproduction.shown(records.scenarios()):
         for seed in records.seeds(name):
             settings = reproduction.settings(name, seed)
             if record := records.find(name, seed, settings, defaults):

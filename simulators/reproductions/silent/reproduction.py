@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from simulators.reproductions.jobs import Stop, Tell
 from simulators.reproductions.reproduction import Reproduction
@@ -17,7 +17,7 @@ PICTURED_SEED = 0  # without the rewind it would be the picture of the same lear
 
 
 class SilentBoundaries(Reproduction[TrialRecord]):
-    name: ClassVar[str] = "silent-boundaries"
+    name = "silent-boundaries"
     kind = TrialRecord
 
     @property

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import sqrt
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Any
 
 from simulators.reproductions.silent.matching import Matching, match
 from simulators.reproductions.silent.trial import StretchRecord, TrialRecord
+from simulators.reproductions.spread import rounded, standard_error
 
 
 def matched(record: TrialRecord) -> Matching:
@@ -59,7 +59,7 @@ def summarised(title: str, records: Sequence[TrialRecord]) -> dict[str, Any]:
         "accuracy_silent": round(mean(silent), 5),
         "accuracy_told": round(mean(told), 5),
         "accuracy_difference": round(mean(differences), 5),
-        "accuracy_difference_standard_error": _standard_error(differences),
+        "accuracy_difference_standard_error": rounded(standard_error(differences)),
         "detector": detector(records[0].settings),
         "alarms": dict(sorted(decisions.items())),
         "learned_again_samples": sum(record.again for record in records),
@@ -129,8 +129,3 @@ def _recurrence(runs: Sequence[Sequence[StretchRecord]]) -> dict[str, int | floa
         "new": new,
         "new_opened": opened,
     }
-
-
-def _standard_error(values: Sequence[float]) -> float | None:
-    """Of their mean; None of a single one."""
-    return round(stdev(values) / sqrt(len(values)), 5) if len(values) > 1 else None

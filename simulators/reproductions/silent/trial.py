@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.copies import device_name
-from si_stream.errors import SettingsError
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
 from simulators.replay import envelopes, messages
+from simulators.reproductions import groups
 from simulators.reproductions.announcing import announced
 from simulators.reproductions.course import Course, Errors, places_behind
 from simulators.reproductions.machine import commit, versions
 from simulators.reproductions.recipe import Recipe
-from simulators.reproductions.records import Record
+from simulators.reproductions.records import Part, Record
 from simulators.reproductions.silent.catalogue import Trial
 from simulators.reproductions.silent.matching import Detected, Matching, match
 from simulators.scenarios import Scenario
@@ -36,13 +35,6 @@ from simulators.stretches import stretches, true_boundaries
 CURVE_POINTS = 600
 CLOSE_BEFORE, CLOSE_BEHIND = 256, 512  # samples of the errors around a change
 CLOSE_PLACES = 5
-GROUPS = ("model", "optimiser", "consolidator", "compute", "boundaries", "detection", "holdout")
-
-
-class Part(BaseModel):
-    """Values of a record: nothing else is in it, and nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AlarmRecord(Part):
@@ -140,17 +132,7 @@ def settings_of(trial: Trial, seed: int, device: str = "auto") -> Settings:
     Raises:
         SettingsError: this version has no such setting.
     """
-    groups = {**trial.learner, "model": {**trial.learner["model"], "seed": seed}}
-    try:
-        return Settings.model_validate({**groups, "compute": {"device": device}})
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-        )
-        raise SettingsError(
-            f"scenario {trial.name} asks for what this version has not ({wrong}): leave it out, "
-            "naming the others with --scenario"
-        ) from error
+    return groups.settings_of(trial.learner, seed, device, f"scenario {trial.name}")
 
 
 def decided_by(trial: Trial, seed: int, device: str = "auto") -> dict[str, Any]:
@@ -161,7 +143,7 @@ def decided_by(trial: Trial, seed: int, device: str = "auto") -> dict[str, Any]:
     learner = settings_of(trial, seed, device)
     return {
         "stream": stream.model_dump(mode="json"),
-        "learner": _groups(learner),
+        "learner": groups.groups_of(learner),
         "rewind": trial.rewind,
     }
 
@@ -169,7 +151,7 @@ def decided_by(trial: Trial, seed: int, device: str = "auto") -> dict[str, Any]:
 def defaults() -> dict[str, Any]:
     """Of what `decided_by` tells."""
     usual = Recipe(data="split-mnist").model_dump(mode="json")
-    return {"stream": usual, "learner": _groups(Settings()), "rewind": True}
+    return {"stream": usual, "learner": groups.groups_of(Settings()), "rewind": True}
 
 
 def run_trial(
@@ -337,11 +319,6 @@ def _close(told: Course, silent: Course, place: int, is_true: bool, drift_sample
 
 def _bits(wrong: Errors) -> str:
     return "".join("1" if one else "0" for one in wrong.tolist())
-
-
-def _groups(settings: Settings) -> dict[str, Any]:
-    dumped = settings.model_dump(mode="json")
-    return {name: dumped[name] for name in GROUPS}
 
 
 def _enveloped(stream: Iterator[Message]) -> Iterator[Envelope]:

@@ -1,0 +1,1 @@
+"""The paper's benchmarks, learned as streams that are told their boundaries."""

@@ -1,0 +1,137 @@
+"""An arm: a benchmark with one method at one strength, for so many epochs of so many tasks.
+
+Invariant: its name says all that it is, and is read back from a record's file name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+from si_stream.errors import SettingsError
+from si_stream.learning.options import ConsolidatorOptions
+from simulators.reproductions.paper.catalogue import METHODS, SI, WITHOUT_STRENGTH, Benchmark
+
+NAME = re.compile(
+    r"(?P<method>[a-z-]+?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
+    r"(-(?P<epochs>[0-9]+)-epochs)?(-(?P<tasks>[0-9]+)-tasks)?(?P<validation>-validation)?"
+)
+
+
+class Arm(NamedTuple):
+    """``validation``: it is to choose a strength by, so it learns nine tenths of each task's
+    training samples and is tested on the last tenth; the test set is not read."""
+
+    method: str
+    strength: float | None
+    epochs: int
+    tasks: int
+    validation: bool = False
+
+    @property
+    def has_strength(self) -> bool:
+        return self.strength is not None
+
+    @classmethod
+    def named(cls, name: str, benchmark: Benchmark) -> Self | None:
+        """The arm of this name; None where this version has no such method."""
+        parts = NAME.fullmatch(name)
+        if parts is None or parts["method"] not in METHODS:
+            return None
+        return cls(
+            parts["method"],
+            float(parts["strength"]) if parts["strength"] else None,
+            int(parts["epochs"] or benchmark.epochs),
+            int(parts["tasks"] or benchmark.tasks),
+            parts["validation"] is not None,
+        )
+
+    def name(self, benchmark: Benchmark) -> str:
+        """Short where it is as the authors ran it.
+
+        >>> from simulators.reproductions.paper.catalogue import BENCHMARKS
+        >>> Arm("none", None, 3, 10).name(BENCHMARKS["permuted-mnist"])
+        'none-3-epochs'
+        """
+        return (
+            self.method
+            + (f"-c-{self.strength:g}" if self.strength is not None else "")
+            + (f"-{self.epochs}-epochs" if self.epochs != benchmark.epochs else "")
+            + (f"-{self.tasks}-tasks" if self.tasks != benchmark.tasks else "")
+            + ("-validation" if self.validation else "")
+        )
+
+    def is_shorter(self, benchmark: Benchmark) -> bool:
+        """Than the authors' runs."""
+        return self.epochs < benchmark.epochs or self.tasks < benchmark.tasks
+
+
+def planned(
+    benchmark: Benchmark,
+    *,
+    methods: Sequence[str] = (),
+    strengths: Sequence[float] = (),
+    epochs: int | None = None,
+    tasks: int | None = None,
+) -> list[Arm]:
+    """The arms that are asked for; the authors' where nothing is said.
+
+    Args:
+        strengths: of each method that has one.
+
+    Raises:
+        SettingsError: there is no such method, or strengths are for none of them.
+    """
+    names = list(dict.fromkeys(methods or benchmark.methods))
+    for name in names:
+        if name not in METHODS:
+            raise SettingsError(f"there is no method {name!r}; there are {', '.join(METHODS)}")
+    if strengths and not strong(names):
+        raise SettingsError(
+            f"strength {strengths[0]:g} is for none of the methods {', '.join(names)}: leave it "
+            f"out, or name a method that has one, such as {SI}"
+        )
+    return [
+        Arm(name, strength, epochs or benchmark.epochs, tasks or benchmark.tasks)
+        for name in names
+        for strength in dict.fromkeys(_strengths(name, benchmark, strengths))
+    ]
+
+
+def strong(methods: Iterable[str]) -> list[str]:
+    """Those that have a strength."""
+    return [method for method in methods if method not in WITHOUT_STRENGTH]
+
+
+def rivals(
+    benchmark: Benchmark, arms: Iterable[Arm], strengths: Sequence[float] = ()
+) -> list[list[Arm]]:
+    """For each method that has a strength, the arms to choose it by.
+
+    Args:
+        strengths: the grid; the benchmark's by default.
+
+    Raises:
+        SettingsError: no method has one.
+    """
+    methods = list(dict.fromkeys(arm._replace(strength=None) for arm in arms if arm.has_strength))
+    if not methods:
+        raise SettingsError(
+            f"--grid chooses a strength, and no method has one: name one that has, such as {SI}"
+        )
+    return [
+        [arm._replace(strength=strength, validation=True) for strength in dict.fromkeys(grid)]
+        for grid in [strengths or benchmark.grid]
+        for arm in methods
+    ]
+
+
+def _strengths(
+    method: str, benchmark: Benchmark, strengths: Sequence[float]
+) -> Sequence[float | None]:
+    if method in WITHOUT_STRENGTH:
+        return [None]
+    if strengths:
+        return strengths
+    return benchmark.strengths if method == SI else [ConsolidatorOptions().strength]

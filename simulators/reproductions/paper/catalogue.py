@@ -1,0 +1,103 @@
+"""The catalogue: the paper's benchmarks as its authors ran them, and the methods to run them with.
+
+Light to import. The learner's settings are those of the preset of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from si_stream.learning.options import ConsolidatorOptions, Options
+
+BenchmarkName = Literal["split-mnist", "permuted-mnist", "split-cifar", "split-digits"]
+Shape = Literal["panels", "curves", "bars"]
+
+SI, NONE, JOINT, SCRATCH = "synaptic-intelligence", "none", "joint", "from-scratch"
+CONSOLIDATORS: tuple[str, ...] = get_args(ConsolidatorOptions.model_fields["kind"].annotation)
+METHODS = (*CONSOLIDATORS, JOINT, SCRATCH)
+WITHOUT_STRENGTH = {NONE, JOINT, SCRATCH, "frozen", "dropout"}
+
+
+class Benchmark(Options):
+    """A benchmark as the authors ran it.
+
+    Args:
+        title: for people.
+        tasks: how many it has.
+        epochs: passes over a task.
+        seeds: that the authors repeated it with.
+        methods: that are run if nobody says otherwise.
+        strengths: of Synaptic Intelligence, that the authors show.
+        grid: strengths to choose from.
+        figure: of the paper, and how it is drawn.
+        seconds_per_epoch: that an epoch of all tasks takes on a core, roughly; for the time left
+            alone.
+    """
+
+    name: BenchmarkName
+    title: str
+    tasks: PositiveInt
+    epochs: PositiveInt
+    seeds: PositiveInt
+    methods: tuple[str, ...]
+    strengths: tuple[NonNegativeFloat, ...]
+    grid: tuple[NonNegativeFloat, ...]
+    figure: Shape
+    seconds_per_epoch: PositiveFloat
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            name="split-mnist",
+            title="Split MNIST (Fig. 3)",
+            tasks=5,
+            epochs=10,
+            seeds=10,
+            methods=(SI, NONE),
+            strengths=(1.0,),
+            grid=(0.1, 0.3, 1.0, 3.0, 10.0),
+            figure="panels",
+            seconds_per_epoch=2.5,
+        ),
+        Benchmark(
+            name="permuted-mnist",
+            title="Permuted MNIST (Fig. 4)",
+            tasks=10,
+            epochs=20,
+            seeds=1,
+            methods=(SI, NONE, JOINT),
+            strengths=(0.1, 0.02, 0.01),
+            grid=(0.01, 0.02, 0.1, 0.3),
+            figure="curves",
+            seconds_per_epoch=288.0,
+        ),
+        Benchmark(
+            name="split-cifar",
+            title="Split CIFAR-10/100 (Fig. 6)",
+            tasks=6,
+            epochs=60,
+            seeds=5,
+            methods=(SI, NONE, SCRATCH),
+            strengths=(0.01, 0.1),
+            grid=(0.001, 0.003, 0.01, 0.03, 0.1),
+            figure="bars",
+            seconds_per_epoch=170.0,
+        ),
+        Benchmark(
+            name="split-digits",
+            title="scikit-learn's digits, 2 a task; no download, some seconds",
+            tasks=5,
+            epochs=10,
+            seeds=3,
+            methods=(SI, NONE),
+            strengths=(1.0,),
+            grid=(0.1, 1.0, 10.0),
+            figure="panels",
+            seconds_per_epoch=0.3,
+        ),
+    )
+}

@@ -1,0 +1,106 @@
+"""The commands of the paper's benchmarks.
+
+Importing this module is cheap; torch and data sets are loaded when a command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
+from simulators.reproductions.paper.arm import planned, rivals
+from simulators.reproductions.paper.catalogue import METHODS, Benchmark
+
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"May be said again. There are {', '.join(METHODS)}: joint is all tasks at the same "
+        "time, from-scratch a network for each.",
+        show_default="the authors'",
+    ),
+]
+Strengths = Annotated[
+    list[float] | None,
+    typer.Option(
+        min=0,
+        metavar="C",
+        help="Of the methods that have one; may be said again. With --grid, those to choose from.",
+        show_default="the authors'",
+    ),
+]
+Grid = Annotated[
+    bool,
+    typer.Option(
+        "--grid",
+        help="Choose the strength on the last tenth of each task's training samples, then learn "
+        "from all of them and read the test set once.",
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Of each task.", show_default="the authors'")
+]
+TaskCount = Annotated[
+    int | None, typer.Option(min=1, help="Only the first so many tasks.", show_default="all")
+]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="Of each method.", show_default="the authors'")
+]
+
+
+def paper_command(benchmark: Benchmark) -> Callable[..., None]:
+    """The command that runs a benchmark."""
+    strengths = ", ".join(f"{one:g}" for one in benchmark.strengths)
+
+    def command(
+        methods: Methods = None,
+        strength: Strengths = None,
+        grid: Grid = False,
+        epochs: Epochs = None,
+        task_count: TaskCount = None,
+        seeds: Seeds = None,
+        directory: Directory = RESULTS,
+        processes: Processes = 1,
+        device: Device = "auto",
+        page: Page = None,
+    ) -> None:
+        arms = planned(
+            benchmark,
+            methods=methods or (),
+            strengths=strength or (),
+            epochs=epochs,
+            tasks=task_count,
+        )
+        to_choose = rivals(benchmark, arms, strength or ()) if grid else []
+        from simulators.reproductions.paper.overview import write_overview
+        from simulators.reproductions.paper.reproduction import PaperBenchmark, chosen_arm
+        from simulators.reproductions.reproduction import Place
+        from simulators.reproductions.runner import Runner
+
+        runner = Runner(directory, seeds, processes, device, page)
+        if to_choose:
+            every = tuple(arm for group in to_choose for arm in group)
+            runner.run(PaperBenchmark(benchmark.name, every))
+            runs = Place(directory, benchmark.name).runs
+            best = [
+                chosen_arm(group, benchmark, runs, seeds or benchmark.seeds) for group in to_choose
+            ]
+            for arm in best:
+                runner.screen.say(f"{arm.method}: strength {arm.strength:g} is chosen")
+            arms = [arm for arm in arms if not arm.has_strength] + best
+        runner.run(PaperBenchmark(benchmark.name, tuple(arms)))
+        runner.screen.say(f"overview {write_overview(directory)}")
+
+    command.__doc__ = f"""{benchmark.title}, by default as the paper's authors ran it:
+    {", ".join(benchmark.methods)}, at strength {strengths},
+    {benchmark.epochs} epochs of {benchmark.tasks} tasks, seeds: {benchmark.seeds}.
+
+    Each task is learned as a stream, told its boundaries, and tested at each of them on its whole
+    test set and on its training samples. Data sets are looked for in the directory SI_STREAM_DATA
+    and downloaded where they are missing. A run whose record is in the directory is not done again;
+    Ctrl-C loses the runs at hand alone.
+    """
+    return command

@@ -1,0 +1,119 @@
+"""The reproduction of a benchmark of the paper: its runs, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulators.reproductions.jobs import Stop, Tell
+from simulators.reproductions.paper.arm import Arm
+from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, Benchmark, BenchmarkName
+from simulators.reproductions.paper.summary import average, best, summarised
+from simulators.reproductions.paper.table import table
+from simulators.reproductions.paper.trial import PaperRecord, decided_by, defaults, run_arm
+from simulators.reproductions.records import Records
+from simulators.reproductions.reproduction import Reproduction
+
+
+@dataclass(frozen=True)
+class PaperBenchmark(Reproduction[PaperRecord]):
+    """``arms`` are those to be run; the summary is made of all that have records."""
+
+    name: BenchmarkName
+    arms: tuple[Arm, ...]
+
+    kind = PaperRecord
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return BENCHMARKS[self.name]
+
+    @property
+    def scenarios(self) -> Sequence[str]:
+        return [arm.name(self.benchmark) for arm in self.arms]
+
+    def shown(self, recorded: Sequence[str]) -> Sequence[str]:
+        """The authors' methods first, the strongest arm of each before the others."""
+        order = list(self.benchmark.methods)
+        arms = {name: arm for name in recorded if (arm := Arm.named(name, self.benchmark))}
+
+        def place(name: str) -> tuple[Any, ...]:
+            arm = arms[name]
+            known = order.index(arm.method) if arm.method in order else len(order)
+            return known, arm.method, arm.validation, -(arm.strength or 0.0), -arm.epochs, name
+
+        return sorted(arms, key=place)
+
+    def is_usual(self, scenario: str) -> bool:
+        return True
+
+    def seeds(self, scenario: str) -> int:
+        return self.benchmark.seeds
+
+    def seconds(self, scenario: str) -> float:
+        arm = self._arm(scenario)
+        share = arm.epochs * arm.tasks / self.benchmark.tasks
+        return self.benchmark.seconds_per_epoch * share
+
+    def settings(self, scenario: str, seed: int) -> dict[str, Any]:
+        return decided_by(self.benchmark, self._arm(scenario), seed)
+
+    def defaults(self) -> dict[str, Any]:
+        return defaults()
+
+    def run(self, scenario: str, seed: int, device: str, progress: Tell, stop: Stop) -> PaperRecord:
+        return run_arm(
+            self.benchmark,
+            self._arm(scenario),
+            seed,
+            device=device,
+            progress=progress,
+            stop=stop,
+        )
+
+    def line(self, record: PaperRecord) -> str:
+        forgotten = record.matrix.mean_forgetting() if record.is_sequence else None
+        return (
+            f"{record.scenario}, seed {record.seed}: {average(record):.2%} on average"
+            + (f", {100 * forgotten:.2f} points forgotten" if forgotten is not None else "")
+            + (", all tasks at once" if record.method == JOINT else "")
+            + f"; {record.seconds:.0f} s"
+        )
+
+    def summarise(self, scenario: str, records: Sequence[PaperRecord]) -> dict[str, Any]:
+        return summarised(self.benchmark, self._arm(scenario), records)
+
+    def draw(
+        self, records: dict[str, list[PaperRecord]], summary: dict[str, Any], directory: Path
+    ) -> None:
+        from simulators.reproductions.paper.figures import draw
+
+        draw(self.benchmark, records, directory)
+
+    def table(self, summary: dict[str, Any]) -> str:
+        return table(self.benchmark, summary)
+
+    def _arm(self, scenario: str) -> Arm:
+        arm = Arm.named(scenario, self.benchmark)
+        assert arm is not None
+        return arm
+
+
+def chosen_arm(arms: Sequence[Arm], benchmark: Benchmark, runs: Path, seeds: int) -> Arm:
+    """The one that came out best over these seeds, to be tested on the test set.
+
+    Args:
+        arms: with the records of each in the directory ``runs``.
+    """
+    records = Records(runs, PaperRecord)
+    found = {
+        arm: [
+            one
+            for seed in range(seeds)
+            if (one := records.read(records.path(arm.name(benchmark), seed))) is not None
+        ]
+        for arm in arms
+    }
+    return best(arms, found)._replace(validation=False)

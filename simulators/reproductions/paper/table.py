@@ -1,0 +1,110 @@
+"""The table of a summary beside what others have reported, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simulators.reproductions.paper.catalogue import SI, Benchmark
+from simulators.reproductions.paper.overview import chosen
+from simulators.reproductions.paper.published import PUBLISHED, Published
+
+HEAD = (
+    "| | c | epochs | tasks | seeds | average, % | forgetting, points | training, % | source |\n"
+    "|---|--:|--:|--:|--:|--:|--:|--:|---|\n"
+)
+HERE = "here"
+
+
+def table(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each arm and each published figure; then their tasks one by one."""
+    picked = chosen(summary)
+    tested = [arm for arm in summary.values() if arm["tested_on"] == "test"]
+    held_back = [arm for arm in summary.values() if arm["tested_on"] == "validation"]
+    published = PUBLISHED.get(benchmark.name, ())
+    lines = [_line(arm, picked) for arm in (*tested, *held_back)]
+    text = HEAD + "".join(lines + [_published(one) for one in published])
+    return text + _parts(benchmark, tested, published)
+
+
+def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
+    source = HERE
+    if arm["reduced"]:
+        source += ", reduced"
+    if arm["tested_on"] == "validation":
+        source += ", on training samples held back"
+    elif arm in picked:
+        source += ", c chosen on training samples held back"
+    error = arm["average_accuracy_standard_error"]
+    cells = (
+        _method(arm["method"]),
+        _strength(arm["strength"]),
+        str(arm["epochs"]),
+        str(arm["tasks"]),
+        str(arm["seeds"]),
+        f"{100 * arm['average_accuracy']:.2f}"
+        + (f" ± {100 * error:.2f}" if error is not None else ""),
+        "–" if arm["forgetting"] is None else f"{100 * arm['forgetting']:.2f}".replace("-", "−"),
+        f"{100 * arm['average_accuracy_training']:.2f}",
+        source,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _published(one: Published) -> str:
+    spread = f" (SD {one.spread:.2f})" if one.spread is not None else ""
+    forgetting = "–" if one.forgetting is None else f"{one.forgetting:.2f}"
+    cells = (_method(one.method), _strength(one.strength), "", "", "")
+    average = f"{one.average}{spread}"
+    return f"| {' | '.join([*cells, average, forgetting, '–', one.source])} |\n"
+
+
+def _parts(
+    benchmark: Benchmark, tested: Sequence[Mapping[str, Any]], published: Sequence[Published]
+) -> str:
+    """What the paper's figure shows: tasks at the end, or averages after each."""
+    bars = benchmark.figure == "bars"
+    what = "accuracy at the end, %" if bars else "average after so many tasks, %"
+    names = [f"T{n + 1}" if bars else str(n + 1) for n in range(benchmark.tasks)]
+    rows: list[tuple[str, Sequence[float], str]] = [
+        (
+            arm["title"],
+            [
+                100 * value
+                for value in (
+                    arm["accuracy"].values() if bars else arm["average_accuracy_after_each_task"]
+                )
+            ],
+            f"{HERE}, reduced" if arm["reduced"] else HERE,
+        )
+        for arm in tested
+    ]
+    rows += [
+        (", ".join(filter(None, (_method(one.method), _told(one.strength)))), one.parts, one.source)
+        for one in published
+    ]
+    lines = [
+        f"| {' | '.join([name, *_cells(values, benchmark.tasks), source])} |\n"
+        for name, values, source in rows
+        if values
+    ]
+    if not lines:
+        return ""
+    head = f"| {' | '.join([what, *names, 'source'])} |\n|---|{'--:|' * benchmark.tasks}---|\n"
+    return "\n" + head + "".join(lines)
+
+
+def _cells(values: Sequence[float], count: int) -> list[str]:
+    return [*(f"{value:.1f}" for value in values), *[""] * (count - len(values))]
+
+
+def _method(name: str) -> str:
+    return "SI" if name == SI else name
+
+
+def _strength(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+def _told(strength: float | None) -> str:
+    return "" if strength is None else f"c = {strength:g}"
