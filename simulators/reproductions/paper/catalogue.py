@@ -21,7 +21,7 @@ WITHOUT_STRENGTH = {NONE, JOINT, SCRATCH, "frozen", "dropout"}
 
 
 class Benchmark(Options):
-    """A benchmark as the authors ran it.
+    """A benchmark as the authors ran it, or, of the digits, as a small one like theirs.
 
     Args:
         title: for people.
@@ -89,7 +89,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         Benchmark(
             name="split-digits",
-            title="scikit-learn's digits, 2 a task; no download, some seconds",
+            title="Split digits, scikit-learn's: no download, some seconds",
             tasks=5,
             epochs=10,
             seeds=3,

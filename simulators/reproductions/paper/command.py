@@ -94,13 +94,13 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
         runner.run(PaperBenchmark(benchmark.name, tuple(arms)))
         runner.screen.say(f"overview {write_overview(directory)}")
 
-    command.__doc__ = f"""{benchmark.title}, by default as the paper's authors ran it:
-    {", ".join(benchmark.methods)}, at strength {strengths},
-    {benchmark.epochs} epochs of {benchmark.tasks} tasks, seeds: {benchmark.seeds}.
+    command.__doc__ = f"""{benchmark.title}.
 
-    Each task is learned as a stream, told its boundaries, and tested at each of them on its whole
-    test set and on its training samples. Data sets are looked for in the directory SI_STREAM_DATA
-    and downloaded where they are missing. A run whose record is in the directory is not done again;
-    Ctrl-C loses the runs at hand alone.
+    By default {", ".join(benchmark.methods)}, at strength {strengths}: {benchmark.epochs} epochs of
+    {benchmark.tasks} tasks, seeds: {benchmark.seeds}. Each task is learned as a stream, told its
+    boundaries, and tested at each of them on its whole test set and on its training samples.
+
+    Data sets are looked for in the directory SI_STREAM_DATA and downloaded where they are missing.
+    A run whose record is in the directory is not done again; Ctrl-C loses the runs at hand alone.
     """
     return command

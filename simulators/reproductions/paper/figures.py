@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, NONE, SCRATCH, SI, Benchmark
@@ -33,7 +34,9 @@ from simulators.reproductions.style import (
 # Okabe & Ito (2008), their other colours.
 COLOURS = (BLUE, GREEN, PINK, "#E69F00", "#56B4E9", "#8C564B", "#5C3A9E")
 COLOURS_OF = {NONE: ORANGE, JOINT: TEXT, SCRATCH: FAINT}
-ZOOM = 0.85, 1.0  # accuracies of the upper panel of Fig. 4
+ZOOM = 0.85, 1.003  # accuracies of the upper panel of Fig. 4
+LEGEND_INCHES = 2.8  # of a column
+TRAINING: dict[str, Any] = {"marker": "D", "ls": "", "mfc": "white", "mec": TEXT, "ms": 5}
 
 Runs = Sequence[PaperRecord]
 Shown = Mapping[Arm, Runs]
@@ -109,7 +112,7 @@ def draw_curves(benchmark: Benchmark, shown: Shown, path: Path) -> None:
         panel.set_ylabel("average accuracy, %")
         grid(panel)
     zoomed.set_ylim(100 * ZOOM[0], 100 * ZOOM[1])
-    whole.set_ylim(0, 100)
+    whole.set_ylim(0, 102)
     whole.set_xlabel("tasks learned")
     whole.xaxis.get_major_locator().set_params(integer=True)
     _legend(figure, whole)
@@ -118,8 +121,8 @@ def draw_curves(benchmark: Benchmark, shown: Shown, path: Path) -> None:
 
 
 def draw_bars(benchmark: Benchmark, shown: Shown, path: Path) -> None:
-    """Fig. 6: each task's accuracy at the end, with its standard deviation; a line is that on the
-    training samples."""
+    """Fig. 6: each task's accuracy at the end, with its standard deviation; a diamond is that on
+    the training samples."""
     tasks = max((runs[0].tasks for runs in shown.values()), key=len)
     figure = new_figure(1.6 * len(tasks) + 1.4, 4.2)
     axes = figure.subplots()
@@ -138,10 +141,9 @@ def draw_bars(benchmark: Benchmark, shown: Shown, path: Path) -> None:
             label=label(arm, benchmark),
             error_kw={"lw": 1, "ecolor": TEXT},
         )
-        axes.hlines(train, place - width * 0.4, place + width * 0.4, color=TEXT, lw=1.2)
-    axes.hlines([], 0, 0, color=TEXT, lw=1.2, label="training samples")
+        axes.plot(place, train, **TRAINING, label="" if number else "training samples")
     axes.set_xticks(range(len(tasks)), tasks)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 102)
     axes.set_ylabel("accuracy after the last task, %")
     grid(axes)
     _legend(figure, axes)
@@ -169,6 +171,7 @@ def _curve(axes: Axes, runs: Sequence[Sequence[float]], first: int = 0, **style:
     axes.errorbar(places, values.mean(0), errors, marker="o", ms=4, lw=1.5, capsize=2, **style)
 
 
-def _legend(figure: Any, axes: Axes) -> None:
+def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    columns = int(figure.get_figwidth() / LEGEND_INCHES)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from si_stream.errors import SettingsError
+from simulators.reproductions.paper.arm import Arm, planned, rivals
+from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI, Benchmark
+
+PERMUTED = BENCHMARKS["permuted-mnist"]
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *(Arm(method, None, 3, 2) for method in METHODS),
+        Arm(SI, 0.1, 20, 10),
+        Arm(SI, 0.02, 3, 10),
+        Arm(SI, 1e-5, 3, 2, validation=True),
+        Arm(SI, 0.0, 1, 1),
+    ],
+    ids=str,
+)
+def test_its_name_is_read_back(benchmark: Benchmark, arm: Arm) -> None:
+    assert Arm.named(arm.name(benchmark), benchmark) == arm
+
+
+def test_a_short_name_is_the_authors_run() -> None:
+    assert Arm(SI, 0.1, 20, 10).name(PERMUTED) == "synaptic-intelligence-c-0.1"
+    assert Arm(NONE, None, 3, 5).name(PERMUTED) == "none-3-epochs-5-tasks"
+
+
+@pytest.mark.parametrize("name", ["hope", "none-3", "synaptic-intelligence-c-", "split-mnist"])
+def test_what_this_version_has_not_is_no_arm(name: str) -> None:
+    assert Arm.named(name, PERMUTED) is None
+
+
+def test_by_default_the_authors_curves_are_planned() -> None:
+    assert [arm.name(PERMUTED) for arm in planned(PERMUTED)] == [
+        *(f"synaptic-intelligence-c-{strength}" for strength in ("0.1", "0.02", "0.01")),
+        "none",
+        "joint",
+    ]
+
+
+def test_a_strength_is_for_the_methods_that_have_one() -> None:
+    arms = planned(PERMUTED, methods=[NONE, SI], strengths=[2.0, 3.0, 2.0], epochs=4, tasks=6)
+    assert arms == [Arm(NONE, None, 4, 6), Arm(SI, 2.0, 4, 6), Arm(SI, 3.0, 4, 6)]
+    with pytest.raises(SettingsError, match="strength 2 is for none of the methods none"):
+        planned(PERMUTED, methods=[NONE], strengths=[2.0])
+
+
+def test_a_method_that_there_is_not_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no method 'hope'; there are synaptic-intelligence"):
+        planned(PERMUTED, methods=["hope"])
+
+
+def test_rivals_are_of_the_grid_and_tested_on_what_is_held_back() -> None:
+    (group,) = rivals(PERMUTED, planned(PERMUTED))
+    assert [arm.strength for arm in group] == list(PERMUTED.grid)
+    assert all(arm.validation and arm.method == SI for arm in group)
+    (group,) = rivals(PERMUTED, planned(PERMUTED), [5.0])
+    assert [arm.strength for arm in group] == [5.0]
+    with pytest.raises(SettingsError, match="no method has one"):
+        rivals(PERMUTED, planned(PERMUTED, methods=[NONE]))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from simulators.reproductions.paper.arm import Arm
+from simulators.reproductions.paper.overview import overview, write_overview
+from tests.simulators.reproductions.paper.making import (
+    DIGITS,
+    NONE,
+    SHORT,
+    SI,
+    held_back,
+    record,
+    rows,
+    summary,
+)
+
+BETTER = rows([1.0], [1.0, 1.0])
+WEAKER = SHORT._replace(strength=0.1)
+
+
+def test_a_method_is_shown_at_the_authors_strength_though_another_came_out_better() -> None:
+    found = overview(DIGITS, summary(record(arm=WEAKER, rows=BETTER), record()))
+    assert list(found) == ["si"]
+    assert (found["si"]["strength"], found["si"]["average_accuracy"]) == (1.0, 0.75)
+    assert found["si"]["backward_transfer"] == -0.2
+    assert found["si"]["reduced"] is True
+
+
+def test_the_longest_runs_are_shown() -> None:
+    longer = SHORT._replace(epochs=3)
+    found = overview(
+        DIGITS, summary(record(), record(arm=longer), record(arm=Arm(NONE, None, 2, 2)))
+    )
+    assert found["si"]["epochs"] == 3
+    assert found["none"]["strength"] is None
+
+
+def test_a_strength_that_was_chosen_has_a_line_of_its_own() -> None:
+    tried = [held_back(arm._replace(validation=True), 0.9) for arm in (SHORT, WEAKER)]
+    tried[1] = held_back(WEAKER._replace(validation=True), 0.95)
+    other = held_back(SHORT._replace(epochs=9, validation=True), 1.0)
+    found = overview(DIGITS, summary(record(), record(arm=WEAKER), *tried, other))
+    assert {name: one["strength"] for name, one in found.items()} == {"si": 1.0, "si-chosen": 0.1}
+    assert overview(DIGITS, summary(record(), *tried)).keys() == {"si"}
+
+
+def test_the_file_has_the_benchmarks_that_have_a_summary(tmp_path: Path) -> None:
+    (tmp_path / "split-digits.json").write_text(json.dumps(summary(record())))
+    written = json.loads(write_overview(tmp_path).read_text())
+    assert list(written) == ["split-digits"]
+    assert written["split-digits"]["si"]["device"] == "cpu"
+    assert SI not in written["split-digits"]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from simulators.reproductions.paper.catalogue import BENCHMARKS
+from simulators.reproductions.paper.published import PUBLISHED
+from simulators.reproductions.paper.table import table
+from tests.simulators.reproductions.paper.making import DIGITS, SHORT, held_back, record, summary
+
+RIVAL = SHORT._replace(validation=True)
+
+
+def test_it_has_a_line_for_each_arm_and_says_what_is_reduced() -> None:
+    lines = table(DIGITS, summary(record())).splitlines()
+    assert lines[2:] == [
+        "| SI | 1 | 2 | 2 | 1 | 75.00 | 20.00 | 76.00 | here, reduced |",
+        "",
+        "| average after so many tasks, % | 1 | 2 | 3 | 4 | 5 | source |",
+        "|---|--:|--:|--:|--:|--:|---|",
+        "| SI, c = 1, 2 epochs, 2 tasks | 90.0 | 75.0 |  |  |  | here, reduced |",
+    ]
+
+
+def test_it_says_by_what_a_strength_was_chosen() -> None:
+    text = table(DIGITS, summary(record(), held_back(RIVAL, 0.9)))
+    assert "| here, reduced, c chosen on training samples held back |" in text
+    assert "| here, reduced, on training samples held back |" in text
+
+
+def test_all_rows_are_as_wide_as_their_head_and_all_that_is_published_is_there() -> None:
+    for name, published in PUBLISHED.items():
+        first, second = table(BENCHMARKS[name], {}).split("\n\n")
+        assert len(first.splitlines()) == 2 + len(published)
+        assert len(second.splitlines()) == 2 + sum(bool(one.parts) for one in published)
+        for part in (first, second):
+            assert len({line.count("|") for line in part.splitlines()}) == 1
