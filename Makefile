@@ -3,7 +3,7 @@
 #   TORCH_BACKEND  which build of PyTorch to install, handed to uv: cpu, auto, cu130, …
 #   PYTEST         more arguments for pytest, as in make test PYTEST="-k settings"
 #   SECONDS        how long make soak takes
-#   PROCESSES      how many runs make reproduce-silent does at a time
+#   PROCESSES      how many runs make reproduce-silent and reproduce-paper do at a time
 
 PYTHON ?= python3
 TORCH_BACKEND ?=
@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent \
+.PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent reproduce-paper \
   constraints clean
 
 help:  ## list these targets
@@ -78,6 +78,12 @@ soak: $(READY)  ## the service under load for SECONDS=3600; also written to docs
 reproduce-silent: $(READY)  ## boundaries that nobody announces, PROCESSES=1 runs at a time, hours; docs/results.md
 	$(BIN)/si-stream reproduce silent-boundaries --directory docs/results --page docs/results.md \
 	  --processes $(PROCESSES)
+
+reproduce-paper: $(READY)  ## the paper's benchmarks as its authors ran them, days on a core; docs/results.md
+	for benchmark in split-mnist permuted-mnist split-cifar; do \
+	  $(BIN)/si-stream reproduce $$benchmark --directory docs/results --page docs/results.md \
+	    --processes $(PROCESSES) || exit; \
+	done
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

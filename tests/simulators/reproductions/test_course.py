@@ -96,6 +96,19 @@ def test_a_learner_that_does_not_go_back_ends_tasks_behind_the_batch(course: Cou
         assert alarm.sample < place <= alarm.sample + DIGITS["batch_size"]
 
 
+def test_at_each_boundary_it_tells_which_task_has_been_consolidated() -> None:
+    told: list[tuple[str, int, int]] = []
+    announced = envelopes(digits(), ReplayOptions(holdout=False))
+
+    def tell(task: str) -> None:
+        told.append((task, course.head_of(task), course.state.ledger.samples))
+
+    course = Course(announced, settings(model=DIGITS), at_boundary=tell)
+    course.learn()
+    ends = np.cumsum([len(task.train) for task in digits().tasks]).tolist()
+    assert told == [(task.name, n, ends[n]) for n, task in enumerate(digits().tasks)]
+
+
 def test_it_stops_when_it_is_asked_to() -> None:
     seen: list[int] = []
     course = Course(stream(), detecting(), progress=seen.append, stop=lambda: len(seen) == 3)

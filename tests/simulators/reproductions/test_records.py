@@ -26,6 +26,14 @@ def test_a_record_is_found_again_as_it_was_written(records: Records[TrialRecord]
     assert [path.name for path in records.directory.iterdir()] == ["split-digits-seed-0.json"]
 
 
+def test_it_knows_which_scenarios_have_records(records: Records[TrialRecord]) -> None:
+    assert records.scenarios() == []
+    for name in ("split-digits", "split-mnist", "split-digits"):
+        records.write(record(len(records.scenarios()), scenario=name))
+    (records.directory / "split-digits-seed-x.json").write_text("{}")
+    assert records.scenarios() == ["split-digits", "split-mnist"]
+
+
 def test_one_of_other_settings_is_not_taken_for_it(records: Records[TrialRecord]) -> None:
     records.write(record())
     assert records.find("split-digits", 1, SETTINGS, defaults()) is None

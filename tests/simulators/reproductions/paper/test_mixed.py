@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 def messages(scenario: Scenario, seed: int = 0, epochs: int = 2) -> list[Samples]:
     shared = scenario.name == "permuted-digits"
     stream = mixed(scenario, epochs=epochs, batch_size=32, shared_head=shared, seed=seed)
-    *samples, end = [decode(one.headers, one.value, max_bytes=2**24) for one in stream]
+    *samples, end = [decode(one.headers, one.value, scenario.schema, 2**24) for one in stream]
     assert isinstance(end, End)
     return [one for one in samples if isinstance(one, Samples)]
 
@@ -46,7 +48,7 @@ def test_tasks_are_mixed(scenario: Scenario) -> None:
     else:
         names = [one.task for one in told]
         assert set(names) == {task.name for task in scenario.tasks}
-        assert sum(a != b for a, b in zip(names, names[1:], strict=False)) > 3
+        assert sum(a != b for a, b in pairwise(names)) > 3
 
 
 def test_each_epoch_and_each_seed_is_in_another_order(scenario: Scenario) -> None:

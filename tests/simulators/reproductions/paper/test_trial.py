@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +126,6 @@ def test_joint_training_is_tested_once_on_all_tasks(record: PaperRecord) -> None
 def test_the_strength_is_chosen_on_the_last_tenth_of_the_training_samples(
     scenario: Scenario,
 ) -> None:
-    poisoned = replace(
-        scenario, tasks=tuple(replace(task, test=task.train) for task in scenario.tasks)
-    )
     for task, held in zip(scenario.tasks, held_back(scenario).tasks, strict=True):
         assert len(held.test) == len(task.train) // 10
         rows = np.concatenate([held.train.rows, held.test.rows])
@@ -137,12 +133,10 @@ def test_the_strength_is_chosen_on_the_last_tenth_of_the_training_samples(
         assert np.array_equal(
             np.concatenate([held.train.labels, held.test.labels]), task.train.labels
         )
-    again = held_back(poisoned)
-    for one, other in zip(held_back(scenario).tasks, again.tasks, strict=True):
-        assert np.array_equal(one.test.rows, other.test.rows)
+        assert held.test.images is task.train.images
     chooser = run(ARM._replace(validation=True))
     assert all(row.validation and not row.test for row in chooser.rows)
-    assert chooser.samples == 2 * sum(len(task.train) for task in again.tasks)
+    assert chooser.samples == 2 * sum(len(task.train) for task in held_back(scenario).tasks)
 
 
 def test_it_tells_its_share_up_to_one() -> None:
