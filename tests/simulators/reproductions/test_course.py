@@ -101,10 +101,10 @@ def test_at_each_boundary_it_tells_which_task_has_been_consolidated() -> None:
     announced = envelopes(digits(), ReplayOptions(holdout=False))
 
     def tell(task: str) -> None:
-        told.append((task, course.head_of(task), course.state.ledger.samples))
+        told.append((task, life.head_of(task), life.state.ledger.samples))
 
-    course = Course(announced, settings(model=DIGITS), at_boundary=tell)
-    course.learn()
+    life = Course(announced, settings(model=DIGITS), at_boundary=tell)
+    life.learn()
     ends = np.cumsum([len(task.train) for task in digits().tasks]).tolist()
     assert told == [(task.name, n, ends[n]) for n, task in enumerate(digits().tasks)]
 

@@ -7,9 +7,8 @@ from simulators.reproductions.spread import rounded, standard_deviation, standar
 
 def test_a_mean_of_four_is_known_twice_as_well_as_one() -> None:
     values = [1.0, 2.0, 3.0, 4.0]
-    deviation = standard_deviation(values)
-    assert deviation == pytest.approx((5 / 3) ** 0.5)
-    assert standard_error(values) == deviation / 2
+    assert standard_deviation(values) == pytest.approx((5 / 3) ** 0.5)
+    assert standard_error(values) == pytest.approx((5 / 3) ** 0.5 / 2)
 
 
 def test_a_single_value_has_no_spread() -> None:
