@@ -14,7 +14,7 @@ from si_stream.learning.options import ConsolidatorOptions
 from simulators.reproductions.paper.catalogue import METHODS, SI, WITHOUT_STRENGTH, Benchmark
 
 NAME = re.compile(
-    r"(?P<method>[a-z-]+?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
+    r"(?P<method>[a-z][a-z0-9-]*?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
     r"(-(?P<epochs>[0-9]+)-epochs)?(-(?P<tasks>[0-9]+)-tasks)?(?P<validation>-validation)?"
 )
 

@@ -10,7 +10,13 @@ import torch
 
 from si_stream.brokers import open_broker
 from si_stream.learning.learner import Learner
-from si_stream.learning.options import ComputeOptions
+from si_stream.learning.options import (
+    ComputeOptions,
+    ConsolidatorOptions,
+    ModelOptions,
+    OptimiserOptions,
+)
+from si_stream.learning.presets import PRESETS
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes
 from simulators.reproductions.paper.arm import Arm
@@ -45,9 +51,12 @@ def scenario() -> Scenario:
 
 
 def bare() -> Learner:
-    chosen = learner(DIGITS, ARM, 0, "cpu")
+    preset = PRESETS["split-digits"]
     return Learner(
-        chosen.model, chosen.optimiser, chosen.consolidator, ComputeOptions(device="cpu")
+        ModelOptions(**preset["model"], seed=0),
+        OptimiserOptions(**preset["optimiser"]),
+        ConsolidatorOptions(strength=1.0, damping=1e-3),
+        ComputeOptions(device="cpu"),
     )
 
 
