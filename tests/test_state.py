@@ -25,6 +25,7 @@ def identity(stream_id: str = "one", **groups: Any) -> Identity:
         ({"model": {"network": {"hidden": (7,)}}}, "model.network.hidden: (7,), not (6,)"),
         ({"optimiser": {"kind": "sgd"}}, "optimiser: 'sgd', not 'adam'"),
         ({"consolidator": {"kind": "none"}}, "consolidator: 'none', not 'synaptic-intelligence'"),
+        ({"consolidator": {"kind": "ewc"}}, "consolidator: 'ewc', not 'synaptic-intelligence'"),
         ({"learner": {"shadow": "none"}}, "shadow: 'none', not 'off'"),
         ({"stream_id": "other"}, "stream_id: 'other', not 'one'"),
     ],

@@ -2,21 +2,23 @@
 
 A consolidator owns buffers in each `ParameterGroup`. The update kernel reads from them the
 penalty (importance, reference) and adds to them the path integral; the consolidator itself acts
-only when a task ends. Invariant: consolidating a group of which no weight has moved since the last
-time changes nothing. So importance decays only where something else was learned: in the trunk and
-the head of the task that ends, and not in the heads of the others.
+when a task ends. Invariant: at the end of a task of which nothing was learned, nothing changes. So
+importance decays only where something else was learned: in the trunk and the head of the task that
+ends, and not in the heads of the others.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from si_stream.learning.fisher import LogProbabilities
 from si_stream.learning.kernels.interface import Synapses
-from si_stream.learning.options import ConsolidatorOptions
+from si_stream.learning.options import ConsolidatorOptions, ModelOptions
 from si_stream.learning.parameters import WEIGHTS, ParameterGroup, Piece
 
 
@@ -39,12 +41,23 @@ class Consolidator(ABC):
         """What the update kernel reads and writes beside the weights of one parameter."""
 
     @abstractmethod
-    def consolidate(self, group: ParameterGroup) -> None:
-        """The task has ended."""
+    def see(self, inputs: Tensor) -> None:
+        """Inputs ``[B, *input_shape]`` of the model's dtype that were just learned."""
+
+    @abstractmethod
+    def end_task(
+        self, groups: Sequence[ParameterGroup], log_probabilities: LogProbabilities
+    ) -> None:
+        """The task has ended that the trunk and one head were learning, whose network this is."""
 
     @abstractmethod
     def surrogate_loss(self, group: ParameterGroup) -> Tensor:
-        """The penalty at the present weights, a scalar ``[]`` on the group's device."""
+        """The penalty at the present weights, a scalar ``[]`` on the group's device; where it is
+        the sum of several, up to a number that moves no weight."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What is kept beside the groups' buffers; the live tensors, not copies."""
+        return {}
 
 
 class NoConsolidator(Consolidator):
@@ -58,16 +71,29 @@ class NoConsolidator(Consolidator):
     def synapses(self, piece: Piece) -> Synapses:
         return Synapses(piece.views[WEIGHTS])
 
-    def consolidate(self, group: ParameterGroup) -> None:
+    def see(self, inputs: Tensor) -> None:
+        pass
+
+    def end_task(
+        self, groups: Sequence[ParameterGroup], log_probabilities: LogProbabilities
+    ) -> None:
         pass
 
     def surrogate_loss(self, group: ParameterGroup) -> Tensor:
         return torch.zeros((), device=group[WEIGHTS].device)
 
 
-def build_consolidator(options: ConsolidatorOptions) -> Consolidator:
+def build_consolidator(
+    options: ConsolidatorOptions, model: ModelOptions, device: torch.device
+) -> Consolidator:
+    from si_stream.learning.elastic_weights import ElasticWeights, OnlineElasticWeights
+    from si_stream.learning.reservoir import Reservoir
     from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 
     if options.kind == "none":
         return NoConsolidator(0.0)
+    if options.kind in ("ewc", "online-ewc"):
+        elastic = ElasticWeights if options.kind == "ewc" else OnlineElasticWeights
+        reservoir = Reservoir(options.fisher_samples, model, device)
+        return elastic(options.strength, options.decay, reservoir)
     return SynapticIntelligence(options.strength, options.damping, options.decay)

@@ -20,7 +20,7 @@ from si_stream.errors import SettingsError
 from si_stream.learning.options import Initialisation, ModelOptions
 from si_stream.learning.parameters import ALIGNMENT_BYTES
 
-TRUNK, HEAD, DROPOUT = range(3)
+TRUNK, HEAD, DROPOUT, RESERVOIR = range(4)
 
 
 def generator(seed: int, *purpose: int, device: torch.device | None = None) -> torch.Generator:

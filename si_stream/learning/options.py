@@ -111,15 +111,29 @@ class OptimiserOptions(Options):
 class ConsolidatorOptions(Options):
     """How old tasks are kept."""
 
-    kind: Literal["synaptic-intelligence", "none"] = "synaptic-intelligence"
-    strength: float = Field(1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4")
-    damping: float = Field(1e-3, gt=0, allow_inf_nan=False, description="ξ of Eq. 5")
+    kind: Literal["synaptic-intelligence", "ewc", "online-ewc", "none"] = Field(
+        "synaptic-intelligence",
+        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; or none",
+    )
+    strength: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4; of ewc half of its authors' λ"
+    )
+    damping: float = Field(
+        1e-3, gt=0, allow_inf_nan=False, description="synaptic-intelligence: ξ of Eq. 5"
+    )
     decay: float = Field(
         0.0,
         ge=0,
         lt=1,
         description="share of the importance Ω that is lost at each consolidation, lest a network "
-        "grow stiff over hundreds of tasks; 0: none, as in the paper",
+        "grow stiff over hundreds of tasks; 0: none, as in the paper. Of online-ewc 1 - γ",
+    )
+    fisher_samples: int = Field(
+        256,
+        ge=1,
+        description="ewc, online-ewc: samples of a task, drawn evenly, that are kept to its end "
+        "to measure the Fisher information on; each costs a backward pass for each output. Stays "
+        "as it is in a model's life",
     )
 
 
