@@ -18,8 +18,7 @@ from si_stream.state import State
 
 logger = logging.getLogger(__name__)
 UNTOLD: dict[str, Any] = {  # as of checkpoints from before there were these settings
-    "consolidator.decay": 0.0,
-    "consolidator.fisher_samples": ConsolidatorOptions().fisher_samples,
+    **dict(flattened({"consolidator": ConsolidatorOptions().model_dump()})),
     **dict(flattened({"detection": DetectionOptions().model_dump(mode="json")})),
 }
 

@@ -34,11 +34,16 @@ class Consolidator(ABC):
 
     @abstractmethod
     def attach(self, group: ParameterGroup) -> None:
-        """Add the buffers to a group that is about to be trained for the first time."""
+        """Add the buffers to a group that is about to be trained for the first time; the trunk is
+        the first one."""
 
     @abstractmethod
     def synapses(self, piece: Piece) -> Synapses:
         """What the update kernel reads and writes beside the weights of one parameter."""
+
+    def rate(self, group: ParameterGroup) -> float:
+        """What the learning rate is multiplied by in a group."""
+        return 1.0
 
     @abstractmethod
     def see(self, inputs: Tensor) -> None:
@@ -88,10 +93,13 @@ def build_consolidator(
 ) -> Consolidator:
     from si_stream.learning.elastic_weights import ElasticWeights, OnlineElasticWeights
     from si_stream.learning.reservoir import Reservoir
+    from si_stream.learning.slow_trunk import SlowTrunk
     from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 
     if options.kind == "none":
         return NoConsolidator(0.0)
+    if options.kind == "slow-trunk":
+        return SlowTrunk(options.trunk_rate)
     if options.kind in ("ewc", "online-ewc"):
         elastic = ElasticWeights if options.kind == "ewc" else OnlineElasticWeights
         reservoir = Reservoir(options.fisher_samples, model, device)

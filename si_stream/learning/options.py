@@ -111,9 +111,10 @@ class OptimiserOptions(Options):
 class ConsolidatorOptions(Options):
     """How old tasks are kept."""
 
-    kind: Literal["synaptic-intelligence", "ewc", "online-ewc", "none"] = Field(
+    kind: Literal["synaptic-intelligence", "ewc", "online-ewc", "slow-trunk", "none"] = Field(
         "synaptic-intelligence",
-        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; or none",
+        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; "
+        "slow-trunk, which learns less or nothing in the trunk after the first task; or none",
     )
     strength: float = Field(
         1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4; of ewc half of its authors' λ"
@@ -134,6 +135,13 @@ class ConsolidatorOptions(Options):
         description="ewc, online-ewc: samples of a task, drawn evenly, that are kept to its end "
         "to measure the Fisher information on; each costs a backward pass for each output. Stays "
         "as it is in a model's life",
+    )
+    trunk_rate: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="slow-trunk: what the trunk's learning rate is multiplied by after the first "
+        "task; 0 freezes it",
     )
 
 
