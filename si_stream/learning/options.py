@@ -28,6 +28,13 @@ class NetworkOptions(Options):
     hidden: tuple[PositiveInt, ...] = Field(
         (256, 256), description="mlp: units of each hidden ReLU layer (paper: split MNIST)"
     )
+    hidden_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="mlp: share of each hidden layer's units that a training step leaves out; the "
+        "paper compares with 0.5",
+    )
     module: str | None = Field(
         None,
         description="module: 'package.module:function' that returns a torch.nn.Module trunk "
