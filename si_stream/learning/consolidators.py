@@ -2,9 +2,9 @@
 
 A consolidator owns buffers in each `ParameterGroup`. The update kernel reads from them the
 penalty (importance, reference) and adds to them the path integral; the consolidator itself acts
-when a task ends. Invariant: at the end of a task of which nothing was learned, nothing changes. So
-importance decays only where something else was learned: in the trunk and the head of the task that
-ends, and not in the heads of the others.
+when a task ends, and where it changes the objective. Invariant: at the end of a task of which
+nothing was learned, nothing changes. So importance decays only where something else was learned: in
+the trunk and the head of the task that ends, and not in the heads of the others.
 """
 
 from __future__ import annotations
@@ -44,6 +44,23 @@ class Consolidator(ABC):
     def rate(self, group: ParameterGroup) -> float:
         """What the learning rate is multiplied by in a group."""
         return 1.0
+
+    def objective(
+        self,
+        loss: Tensor,
+        x: Tensor,
+        features_BF: Tensor,
+        heads: Sequence[ParameterGroup],
+        head: int,
+    ) -> Tensor:
+        """What a step descends, ``[]``: the loss of the task, or more than that.
+
+        Args:
+            x: inputs as the network takes them.
+            features_BF: what the trunk makes of them while it trains.
+            heads: of the network; ``head`` is the number of the active one.
+        """
+        return loss
 
     @abstractmethod
     def see(self, inputs: Tensor) -> None:
@@ -91,6 +108,7 @@ class NoConsolidator(Consolidator):
 def build_consolidator(
     options: ConsolidatorOptions, model: ModelOptions, device: torch.device
 ) -> Consolidator:
+    from si_stream.learning.distillation import LearningWithoutForgetting
     from si_stream.learning.elastic_weights import ElasticWeights, OnlineElasticWeights
     from si_stream.learning.reservoir import Reservoir
     from si_stream.learning.slow_trunk import SlowTrunk
@@ -98,6 +116,8 @@ def build_consolidator(
 
     if options.kind == "none":
         return NoConsolidator(0.0)
+    if options.kind == "lwf":
+        return LearningWithoutForgetting(options.strength)
     if options.kind == "slow-trunk":
         return SlowTrunk(options.trunk_rate)
     if options.kind in ("ewc", "online-ewc"):

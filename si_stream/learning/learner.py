@@ -136,14 +136,17 @@ class Learner:
         x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
         if self.tests_apart:
             tested_BC = self.predict(x, head)  # tested first …
-            logits_BC = self._logits_with_own_numbers(x, head)
+            features_BF = self._features_with_own_numbers(x)
+            logits_BC = self.heads[head].module(features_BF)
         else:
-            logits_BC = self._logits(x, head)
+            features_BF = self.trunk.module(x)
+            logits_BC = self.heads[head].module(features_BF)
             tested_BC = self._among_open(logits_BC, head)
         wrong_B = ~self._is_right(tested_BC, y, head)
         self._open_outputs(y, head)
         loss = functional.cross_entropy(self._among_open(logits_BC, head), y)
-        torch.autograd.backward(loss)  # … then trained: g = ∂L/∂θ of the task alone
+        objective = self.consolidator.objective(loss, x, features_BF, self.heads, head)
+        torch.autograd.backward(objective)  # … then trained: for SI, g = ∂L/∂θ of the task alone
         finite = is_finite(loss, groups)
         if finite:
             self.optimiser.begin_step()
@@ -282,12 +285,13 @@ class Learner:
             right_B &= module.is_open.index_select(0, y)
         return right_B
 
-    def _logits_with_own_numbers(self, x: Tensor, head: int) -> Tensor:
+    def _features_with_own_numbers(self, x: Tensor) -> Tensor:
         """For training; what draws random numbers draws this learner's own."""
         for layer in self._batch_norms:
             layer.train(len(x) > 1)  # one sample has no variance: the running one is taken
         with numbers_from(self.masks):
-            return self._logits(x, head)
+            features_BF: Tensor = self.trunk.module(x)
+        return features_BF
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Initialisation = Literal["glorot-uniform", "zero"]
+Keeping = Literal["synaptic-intelligence", "ewc", "online-ewc", "lwf", "slow-trunk", "none"]
 
 
 class Options(BaseModel):
@@ -118,13 +119,17 @@ class OptimiserOptions(Options):
 class ConsolidatorOptions(Options):
     """How old tasks are kept."""
 
-    kind: Literal["synaptic-intelligence", "ewc", "online-ewc", "slow-trunk", "none"] = Field(
+    kind: Keeping = Field(
         "synaptic-intelligence",
-        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; "
-        "slow-trunk, which learns less or nothing in the trunk after the first task; or none",
+        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; lwf, "
+        "which keeps what old heads answer to new inputs; slow-trunk, which learns less or nothing "
+        "in the trunk after the first task; or none",
     )
     strength: float = Field(
-        1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4; of ewc half of its authors' λ"
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="c of Eq. 4; of ewc half of its authors' λ, of lwf their λ",
     )
     damping: float = Field(
         1e-3, gt=0, allow_inf_nan=False, description="synaptic-intelligence: ξ of Eq. 5"
