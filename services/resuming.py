@@ -12,12 +12,13 @@ from si_stream.boundaries.options import DetectionOptions
 from si_stream.checkpoints.copies import arithmetic, learning_settings
 from si_stream.checkpoints.store import Checkpoint
 from si_stream.errors import IdentityMismatch
+from si_stream.learning.options import ConsolidatorOptions
 from si_stream.settings.layers import flattened
 from si_stream.state import State
 
 logger = logging.getLogger(__name__)
 UNTOLD: dict[str, Any] = {  # as of checkpoints from before there were these settings
-    "consolidator.decay": 0.0,
+    **dict(flattened({"consolidator": ConsolidatorOptions().model_dump()})),
     **dict(flattened({"detection": DetectionOptions().model_dump(mode="json")})),
 }
 

@@ -34,6 +34,8 @@ class Identity(BaseModel):
     model: ModelOptions
     optimiser: str
     consolidator: str
+    fisher_samples: int | None = None
+    """The size of the reservoir, where the consolidator has one."""
     shadow: str
     stream_id: str
 
@@ -197,10 +199,14 @@ class State:
     def __init__(self, settings: Settings, stream_id: str) -> None:
         self.settings = settings
         model, shadow = settings.model, settings.learner.shadow
+        keeping = settings.consolidator
         self.identity = Identity(
             model=model,
             optimiser=settings.optimiser.kind,
-            consolidator=settings.consolidator.kind,
+            consolidator=keeping.kind,
+            fisher_samples=keeping.fisher_samples
+            if keeping.kind in ("ewc", "online-ewc")
+            else None,
             shadow=shadow,
             stream_id=stream_id,
         )
@@ -213,7 +219,7 @@ class State:
             else None
         )
         self.portraits = Portraits(model.input_shape, model.width)
-        self.tracks = [Track(MAIN, self._learner(settings.consolidator), settings.plasticity)]
+        self.tracks = [Track(MAIN, self._learner(keeping), settings.plasticity)]
         if shadow != "off":
             fine_tuning = ConsolidatorOptions(kind=shadow)
             self.tracks.append(Track(SHADOW, self._learner(fine_tuning), settings.plasticity))

@@ -83,6 +83,9 @@ MODES: dict[str, dict[str, Any]] = {
     "divert": {"holdout": {"source": "divert", "share": 0.2}},
     "little room": {"holdout": {"capacity": 6}, "boundaries": {"max_tasks": 1}},
     "open labels": {"model": {"labels": "open", "outputs": 0, "max_classes": 9}},
+    "ewc": {"consolidator": {"kind": "ewc", "fisher_samples": 10}},
+    "lwf": {"consolidator": {"kind": "lwf"}},
+    "slow trunk": {"consolidator": {"kind": "slow-trunk", "trunk_rate": 0.5}},
     "plain descent": {"optimiser": {"kind": "sgd"}, "learner": {"shadow": "off"}},
     "dropout": {"model": {"input_shape": (1, 12, 12), "network": {"kind": "cifar-cnn"}}},
 }

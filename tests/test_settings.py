@@ -294,9 +294,9 @@ SURFACE = {
     "delivery_timeout_seconds compression replication_factor min_insync_replicas "
     "retention_hours group",
     "model": "name input_shape dtype outputs labels max_classes heads batch_size seed",
-    "model.network": "kind hidden module dropout head_initialisation",
+    "model.network": "kind hidden hidden_dropout module dropout head_initialisation",
     "optimiser": "kind learning_rate beta1 beta2 epsilon epsilon_placement keep_over_boundary",
-    "consolidator": "kind strength damping decay",
+    "consolidator": "kind strength damping decay fisher_samples trunk_rate",
     "compute": "device threads kernel",
     "boundaries": "mode every_samples max_tasks",
     "detection": "kind window_samples min_evidence_nats min_task_samples told_within_samples "

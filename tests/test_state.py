@@ -25,6 +25,7 @@ def identity(stream_id: str = "one", **groups: Any) -> Identity:
         ({"model": {"network": {"hidden": (7,)}}}, "model.network.hidden: (7,), not (6,)"),
         ({"optimiser": {"kind": "sgd"}}, "optimiser: 'sgd', not 'adam'"),
         ({"consolidator": {"kind": "none"}}, "consolidator: 'none', not 'synaptic-intelligence'"),
+        ({"consolidator": {"kind": "lwf"}}, "consolidator: 'lwf', not 'synaptic-intelligence'"),
         ({"learner": {"shadow": "none"}}, "shadow: 'none', not 'off'"),
         ({"stream_id": "other"}, "stream_id: 'other', not 'one'"),
     ],
@@ -37,10 +38,19 @@ def test_another_model_or_stream_is_another_identity_and_says_in_what(
     assert identity(**groups).differences(identity()) == [difference]
 
 
+@pytest.mark.parametrize("kind", ["ewc", "online-ewc"])
+def test_a_reservoir_of_another_size_is_another_identity(kind: str) -> None:
+    one, other = (
+        identity(consolidator={"kind": kind, "fisher_samples": size}) for size in (20, 30)
+    )
+    assert one.differences(other) == ["fisher_samples: 20, not 30"]
+
+
 @pytest.mark.parametrize(
     "groups",
     [
         {"model": {"name": "another-name"}},
+        {"consolidator": {"fisher_samples": 5, "trunk_rate": 0.5}},
         {"optimiser": {"learning_rate": 0.5}},
         {"consolidator": {"strength": 0.5, "damping": 0.5}},
         {"holdout": {"capacity": 5}, "boundaries": {"max_tasks": 7}},

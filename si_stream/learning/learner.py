@@ -7,7 +7,9 @@ trunk and one head, so neither its cost nor its result depends on how many heads
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -97,7 +99,7 @@ class Learner:
         self.model = model
         self.device = choose_device(compute.device)
         self.kernel = choose_kernel(compute.kernel, self.device.type, compute.threads)
-        self.consolidator = build_consolidator(consolidator)
+        self.consolidator = build_consolidator(consolidator, model, self.device)
         self.optimiser = build_optimiser(optimiser)
         network = build_trunk(model)
         self.features = count_features(network, model)
@@ -134,20 +136,24 @@ class Learner:
         x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
         if self.tests_apart:
             tested_BC = self.predict(x, head)  # tested first …
-            logits_BC = self._logits_with_own_numbers(x, head)
+            features_BF = self._features_with_own_numbers(x)
+            logits_BC = self.heads[head].module(features_BF)
         else:
-            logits_BC = self._logits(x, head)
+            features_BF = self.trunk.module(x)
+            logits_BC = self.heads[head].module(features_BF)
             tested_BC = self._among_open(logits_BC, head)
         wrong_B = ~self._is_right(tested_BC, y, head)
         self._open_outputs(y, head)
         loss = functional.cross_entropy(self._among_open(logits_BC, head), y)
-        torch.autograd.backward(loss)  # … then trained: g = ∂L/∂θ of the task alone
+        objective = self.consolidator.objective(loss, x, features_BF, self.heads, head)
+        torch.autograd.backward(objective)  # … then trained: for SI, g = ∂L/∂θ of the task alone
         finite = is_finite(loss, groups)
         if finite:
             self.optimiser.begin_step()
             with torch.no_grad():
                 for group in groups:  # Eq. 3 and 4, in one pass
                     self.optimiser.update(group, self.consolidator, self.kernel)
+            self.consolidator.see(inputs)
         else:
             for buffer, value in before:
                 buffer.copy_(value)
@@ -161,12 +167,9 @@ class Learner:
 
         Those of outputs that are not open are −∞.
         """
-        self.trunk.module.eval()
-        try:
+        with self._as_it_predicts():
             logits_BC = self._logits(scaled(inputs, self.device), head)
             return self._among_open(logits_BC, head)
-        finally:
-            self.trunk.module.train()
 
     def count_correct(self, inputs: Tensor, labels: Tensor, head: int) -> int:
         """How many of any number of samples one head predicts right."""
@@ -180,8 +183,7 @@ class Learner:
     def consolidate(self, head: int) -> None:
         """The task of this head has ended (Eq. 5)."""
         groups = (self.trunk, self.heads[head])
-        for group in groups:
-            self.consolidator.consolidate(group)
+        self.consolidator.end_task(groups, partial(self._log_probabilities, head=head))
         self.optimiser.end_task(groups)
 
     @torch.no_grad()
@@ -213,6 +215,8 @@ class Learner:
             for part, group in groups.items()
             for name, tensor in group.state().items()
         }
+        kept = self.consolidator.state().items()
+        tensors |= {f"consolidator.{name}": tensor for name, tensor in kept}
         tensors["optimiser.steps"] = torch.tensor(self.optimiser.steps)
         tensors["random.dropout"] = self.masks.get_state()
         return tensors
@@ -248,6 +252,23 @@ class Learner:
         logits_BC: Tensor = self.heads[head].module(self.trunk.module(x))
         return logits_BC
 
+    @contextmanager
+    def _as_it_predicts(self) -> Iterator[None]:
+        self.trunk.module.eval()
+        try:
+            yield
+        finally:
+            self.trunk.module.train()
+
+    def _log_probabilities(self, inputs: Tensor, head: int) -> Tensor:
+        """Of the outputs that are open, with gradients; as `predict` does, without dropout."""
+        module = self.heads[head].module
+        with self._as_it_predicts():
+            logits_BC = self._logits(scaled(inputs, self.device), head)
+        if isinstance(module, OpenHead):
+            logits_BC = logits_BC[:, module.is_open]
+        return functional.log_softmax(logits_BC, 1)
+
     def _among_open(self, logits_BC: Tensor, head: int) -> Tensor:
         module = self.heads[head].module
         return module.among_open(logits_BC) if isinstance(module, OpenHead) else logits_BC
@@ -264,12 +285,13 @@ class Learner:
             right_B &= module.is_open.index_select(0, y)
         return right_B
 
-    def _logits_with_own_numbers(self, x: Tensor, head: int) -> Tensor:
+    def _features_with_own_numbers(self, x: Tensor) -> Tensor:
         """For training; what draws random numbers draws this learner's own."""
         for layer in self._batch_norms:
             layer.train(len(x) > 1)  # one sample has no variance: the running one is taken
         with numbers_from(self.masks):
-            return self._logits(x, head)
+            features_BF: Tensor = self.trunk.module(x)
+        return features_BF
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from si_stream.errors import SettingsError
 from si_stream.learning.options import Initialisation, ModelOptions
 from si_stream.learning.parameters import ALIGNMENT_BYTES
 
-TRUNK, HEAD, DROPOUT = range(3)
+TRUNK, HEAD, DROPOUT, RESERVOIR = range(4)
 
 
 def generator(seed: int, *purpose: int, device: torch.device | None = None) -> torch.Generator:
@@ -50,10 +50,15 @@ def numbers_from(source: torch.Generator) -> Iterator[None]:
         everyones.set_state(before)
 
 
-def mlp(input_shape: tuple[int, ...], hidden: tuple[int, ...]) -> nn.Sequential:
-    """Flatten, then a ReLU layer for each width in ``hidden``."""
+def mlp(input_shape: tuple[int, ...], hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
+    """Flatten, then a ReLU layer for each width in ``hidden``, with dropout behind it if any."""
+
+    def layer(inside: int, outside: int) -> list[nn.Module]:
+        layers = [nn.Linear(inside, outside), nn.ReLU()]
+        return [*layers, nn.Dropout(dropout)] if dropout else layers
+
     widths = (int(np.prod(input_shape)), *hidden)
-    layers = [layer for n, m in pairwise(widths) for layer in (nn.Linear(n, m), nn.ReLU())]
+    layers = [part for n, m in pairwise(widths) for part in layer(n, m)]
     return nn.Sequential(nn.Flatten(), *layers)
 
 
@@ -98,7 +103,7 @@ def build_trunk(model: ModelOptions) -> nn.Module:
         if network.kind == "module":
             return _imported(network.module)
         if network.kind == "mlp":
-            trunk = mlp(model.input_shape, network.hidden)
+            trunk = mlp(model.input_shape, network.hidden, network.hidden_dropout)
         else:
             trunk = cifar_cnn(model.input_shape[0], network.dropout)
         count_features(trunk, model)

@@ -30,15 +30,22 @@ class Optimiser(ABC):
 
     def update(self, group: ParameterGroup, consolidator: Consolidator, kernel: Kernel) -> None:
         """Move each parameter that the loss reached, by the gradient that `backward` left."""
+        rate = consolidator.rate(group)
         for piece in group.pieces:
             gradient = piece.parameter.grad
             if gradient is not None:
-                self._move(piece, gradient.reshape(-1), consolidator, kernel)
+                self._move(piece, gradient.reshape(-1), consolidator, kernel, rate)
 
     @abstractmethod
     def _move(
-        self, piece: Piece, gradient: Tensor, consolidator: Consolidator, kernel: Kernel
-    ) -> None: ...
+        self,
+        piece: Piece,
+        gradient: Tensor,
+        consolidator: Consolidator,
+        kernel: Kernel,
+        rate: float,
+    ) -> None:
+        """``rate`` multiplies the learning rate."""
 
     @abstractmethod
     def attach(self, group: ParameterGroup) -> None:
@@ -67,11 +74,17 @@ class Adam(Optimiser):
         )
 
     def _move(
-        self, piece: Piece, gradient: Tensor, consolidator: Consolidator, kernel: Kernel
+        self,
+        piece: Piece,
+        gradient: Tensor,
+        consolidator: Consolidator,
+        kernel: Kernel,
+        rate: float,
     ) -> None:
         m, v = piece.views[FIRST_MOMENT], piece.views[SECOND_MOMENT]
         synapses = consolidator.synapses(piece)
-        kernel.adam(synapses, m, v, gradient, self._step, consolidator.strength)
+        step = self._step if rate == 1.0 else self._step._replace(rate=rate * self._step.rate)
+        kernel.adam(synapses, m, v, gradient, step, consolidator.strength)
 
     def attach(self, group: ParameterGroup) -> None:
         group.add(FIRST_MOMENT)
@@ -91,9 +104,14 @@ class GradientDescent(Optimiser):
     """θ ← θ − ηg̃, with nothing to keep over a boundary."""
 
     def _move(
-        self, piece: Piece, gradient: Tensor, consolidator: Consolidator, kernel: Kernel
+        self,
+        piece: Piece,
+        gradient: Tensor,
+        consolidator: Consolidator,
+        kernel: Kernel,
+        rate: float,
     ) -> None:
-        step = SgdStep(self.learning_rate)
+        step = SgdStep(rate * self.learning_rate)
         kernel.sgd(consolidator.synapses(piece), gradient, step, consolidator.strength)
 
     def attach(self, group: ParameterGroup) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Initialisation = Literal["glorot-uniform", "zero"]
+Keeping = Literal["synaptic-intelligence", "ewc", "online-ewc", "lwf", "slow-trunk", "none"]
 
 
 class Options(BaseModel):
@@ -27,6 +28,13 @@ class NetworkOptions(Options):
     )
     hidden: tuple[PositiveInt, ...] = Field(
         (256, 256), description="mlp: units of each hidden ReLU layer (paper: split MNIST)"
+    )
+    hidden_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="mlp: share of each hidden layer's units that a training step leaves out; the "
+        "paper compares with 0.5",
     )
     module: str | None = Field(
         None,
@@ -111,15 +119,41 @@ class OptimiserOptions(Options):
 class ConsolidatorOptions(Options):
     """How old tasks are kept."""
 
-    kind: Literal["synaptic-intelligence", "none"] = "synaptic-intelligence"
-    strength: float = Field(1.0, ge=0, allow_inf_nan=False, description="c of Eq. 4")
-    damping: float = Field(1e-3, gt=0, allow_inf_nan=False, description="ξ of Eq. 5")
+    kind: Keeping = Field(
+        "synaptic-intelligence",
+        description="synaptic-intelligence; ewc and online-ewc, by the Fisher information; lwf, "
+        "which keeps what old heads answer to new inputs; slow-trunk, which learns less or nothing "
+        "in the trunk after the first task; or none",
+    )
+    strength: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="c of Eq. 4; of ewc half of its authors' λ, of lwf their λ",
+    )
+    damping: float = Field(
+        1e-3, gt=0, allow_inf_nan=False, description="synaptic-intelligence: ξ of Eq. 5"
+    )
     decay: float = Field(
         0.0,
         ge=0,
         lt=1,
         description="share of the importance Ω that is lost at each consolidation, lest a network "
-        "grow stiff over hundreds of tasks; 0: none, as in the paper",
+        "grow stiff over hundreds of tasks; 0: none, as in the paper. Of online-ewc 1 - γ",
+    )
+    fisher_samples: int = Field(
+        256,
+        ge=1,
+        description="ewc, online-ewc: samples of a task, drawn evenly, that are kept to its end "
+        "to measure the Fisher information on; each costs a backward pass for each output. Stays "
+        "as it is in a model's life",
+    )
+    trunk_rate: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="slow-trunk: what the trunk's learning rate is multiplied by after the first "
+        "task; 0 freezes it",
     )
 
 

@@ -23,10 +23,13 @@ So Ω stays below the largest gain of a task over δ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from si_stream.learning.consolidators import Consolidator
+from si_stream.learning.fisher import LogProbabilities
 from si_stream.learning.kernels.interface import Synapses
 from si_stream.learning.parameters import (
     IMPORTANCE,
@@ -60,6 +63,15 @@ class SynapticIntelligence(Consolidator):
     def synapses(self, piece: Piece) -> Synapses:
         views = piece.views
         return Synapses(views[WEIGHTS], views[PATH_INTEGRAL], views[IMPORTANCE], views[REFERENCE])
+
+    def see(self, inputs: Tensor) -> None:
+        pass
+
+    def end_task(
+        self, groups: Sequence[ParameterGroup], log_probabilities: LogProbabilities
+    ) -> None:
+        for group in groups:
+            self.consolidate(group)
 
     @torch.no_grad()
     def consolidate(self, group: ParameterGroup) -> None:

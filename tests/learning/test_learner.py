@@ -23,7 +23,15 @@ CNN: Given = {
     "network": {"kind": "cifar-cnn", "head_initialisation": "glorot-uniform"},
 }
 OWN: Given = {"network": {"kind": "module", "module": "own_trunks:dropping"}}
-NETWORKS: dict[str, Given] = {"mlp": {}, "cifar-cnn": CNN, "module": OWN}
+DROPPING: Given = {
+    "network": {"hidden": (8, 7), "hidden_dropout": 0.5, "head_initialisation": "glorot-uniform"}
+}
+NETWORKS: dict[str, Given] = {
+    "mlp": {},
+    "mlp with dropout": DROPPING,
+    "cifar-cnn": CNN,
+    "module": OWN,
+}
 
 every_network = pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS.keys())
 
@@ -301,15 +309,16 @@ def test_pytorchs_own_random_numbers_are_left_as_they_were(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("model", [CNN, DROPPING], ids=["cifar-cnn", "mlp"])
 def test_dropout_draws_other_masks_at_each_step_and_for_each_seed(
-    build: Build, batches: Batches
+    build: Build, batches: Batches, model: Given
 ) -> None:
-    data = batches_for(batches, CNN, 1)[0]
+    data = batches_for(batches, model, 1)[0]
     slow = {"learning_rate": 1e-12}
     losses = {
         float(learner.learn(*data, head=0).loss)
         for learner in (
-            build(CNN | {"seed": seed}, optimiser=slow) for seed in (0, 1) for _ in range(2)
+            build(model | {"seed": seed}, optimiser=slow) for seed in (0, 1) for _ in range(2)
         )
         for _ in range(3)
     }

@@ -36,6 +36,28 @@ def test_a_heads_first_weights_are_as_asked(how: Initialisation, nought: bool) -
     assert not head.bias.any()
 
 
+def test_dropout_leaves_out_units_of_each_hidden_layer_and_moves_no_first_weight() -> None:
+    given: Given = {"input_shape": (5,), "outputs": 2}
+    plain, dropping = (
+        build_trunk(
+            ModelOptions(**given, network=NetworkOptions(hidden=(400, 300), hidden_dropout=p))
+        )
+        for p in (0.0, 0.5)
+    )
+    kinds = [type(layer).__name__ for layer in dropping.children()]
+    assert kinds == ["Flatten", *["Linear", "ReLU", "Dropout"] * 2]
+    assert [type(layer).__name__ for layer in plain.children()] == [
+        kind for kind in kinds if kind != "Dropout"
+    ]
+    for one, other in zip(plain.parameters(), dropping.parameters(), strict=True):
+        assert torch.equal(one, other)
+    x = torch.ones(50, 5)
+    assert torch.equal(dropping.eval()(x), plain(x))
+    active = plain(x)[0] > 0
+    left_out = dropping.train()(x)[:, active] == 0
+    assert 0.4 < float(left_out.float().mean()) < 0.65
+
+
 def test_without_hidden_layers_the_trunk_is_the_input() -> None:
     model = ModelOptions(input_shape=(2, 3), outputs=2, network=NetworkOptions(hidden=()))
     assert count_features(build_trunk(model), model) == 6

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from si_stream.learning.consolidators import Consolidator
 from si_stream.learning.kernels import choose_kernel
 from si_stream.learning.optimisers import build_optimiser
 from si_stream.learning.options import OptimiserOptions
@@ -52,7 +51,7 @@ class Descent:
     """Gradient descent from one or several starts ``[S, n]`` at once."""
 
     def __init__(
-        self, start: Tensor, kernel: str, consolidator: Consolidator | None = None
+        self, start: Tensor, kernel: str, consolidator: SynapticIntelligence | None = None
     ) -> None:
         self.points = Points(start)
         self.group = ParameterGroup(self.points)

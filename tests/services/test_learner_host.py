@@ -162,6 +162,7 @@ def test_a_checkpoint_from_before_a_setting_tells_of_no_change(
     assert newest is not None
     learning = newest.manifest.learning
     del learning["detection"], learning["consolidator"]["decay"]
+    del learning["consolidator"]["fisher_samples"], learning["consolidator"]["trunk_rate"]
     assert changes(newest, state) == []
     decaying = settings(tmp_path, consolidator={"decay": 0.1})
     assert changes(newest, State(decaying, "1")) == ["consolidator.decay: 0.1, not 0.0"]
