@@ -11,7 +11,14 @@ from typing import NamedTuple, Self
 
 from si_stream.errors import SettingsError
 from si_stream.learning.options import ConsolidatorOptions
-from simulators.reproductions.paper.catalogue import METHODS, SI, WITHOUT_STRENGTH, Benchmark
+from simulators.reproductions.paper.catalogue import (
+    DROPOUT,
+    GRIDS,
+    METHODS,
+    SI,
+    WITHOUT_STRENGTH,
+    Benchmark,
+)
 
 NAME = re.compile(
     r"(?P<method>[a-z][a-z0-9-]*?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
@@ -87,6 +94,10 @@ def planned(
     for name in names:
         if name not in METHODS:
             raise SettingsError(f"there is no method {name!r}; there are {', '.join(METHODS)}")
+        if name == DROPOUT and benchmark.has_dropout:
+            raise SettingsError(
+                f"the network of {benchmark.name} drops units whatever the method: leave {name} out"
+            )
     if strengths and not strong(names):
         raise SettingsError(
             f"strength {strengths[0]:g} is for none of the methods {', '.join(names)}: leave it "
@@ -110,7 +121,7 @@ def rivals(
     """For each method that has a strength, the arms to choose it by.
 
     Args:
-        strengths: the grid; the benchmark's by default.
+        strengths: the grid; each method's own by default.
 
     Raises:
         SettingsError: no method has one.
@@ -122,8 +133,8 @@ def rivals(
         )
     return [
         [arm._replace(strength=strength, validation=True) for strength in dict.fromkeys(grid)]
-        for grid in [strengths or benchmark.grid]
         for arm in methods
+        for grid in [strengths or GRIDS.get(arm.method, benchmark.grid)]
     ]
 
 

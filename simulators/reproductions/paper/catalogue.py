@@ -14,10 +14,18 @@ from si_stream.learning.options import ConsolidatorOptions, Options
 BenchmarkName = Literal["split-mnist", "permuted-mnist", "split-cifar", "split-digits"]
 Shape = Literal["panels", "curves", "bars"]
 
-SI, NONE, JOINT, SCRATCH = "synaptic-intelligence", "none", "joint", "from-scratch"
+SI, NONE = "synaptic-intelligence", "none"
+DROPOUT, JOINT, SCRATCH = "dropout", "joint", "from-scratch"
 CONSOLIDATORS: tuple[str, ...] = get_args(ConsolidatorOptions.model_fields["kind"].annotation)
-METHODS = (*CONSOLIDATORS, JOINT, SCRATCH)
-WITHOUT_STRENGTH = {NONE, JOINT, SCRATCH, "frozen", "dropout"}
+METHODS = (*CONSOLIDATORS, DROPOUT, JOINT, SCRATCH)
+WITHOUT_STRENGTH = {NONE, "slow-trunk", DROPOUT, JOINT, SCRATCH}
+# Of other methods than the paper's; what is a strong penalty differs by orders of magnitude.
+GRIDS: dict[str, tuple[float, ...]] = {
+    "ewc": (1.0, 10.0, 100.0, 1000.0, 10_000.0),
+    "online-ewc": (1.0, 10.0, 100.0, 1000.0, 10_000.0),
+    "lwf": (0.3, 1.0, 3.0, 10.0),
+}
+DROPOUT_SHARE = 0.5  # of hidden units, as in Fig. 4
 
 
 class Benchmark(Options):
@@ -30,8 +38,9 @@ class Benchmark(Options):
         seeds: that the authors repeated it with.
         methods: that are run if nobody says otherwise.
         strengths: of Synaptic Intelligence, that the authors show.
-        grid: strengths to choose from.
+        grid: strengths of Synaptic Intelligence to choose from.
         figure: of the paper, and how it is drawn.
+        has_dropout: whether the authors' network has it.
         seconds_per_epoch: that an epoch of all tasks takes on a core, roughly; for the time left
             alone.
     """
@@ -45,6 +54,7 @@ class Benchmark(Options):
     strengths: tuple[NonNegativeFloat, ...]
     grid: tuple[NonNegativeFloat, ...]
     figure: Shape
+    has_dropout: bool = False
     seconds_per_epoch: PositiveFloat
 
 
@@ -85,6 +95,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             strengths=(0.01, 0.1),
             grid=(0.001, 0.003, 0.01, 0.03, 0.1),
             figure="bars",
+            has_dropout=True,
             seconds_per_epoch=170.0,
         ),
         Benchmark(

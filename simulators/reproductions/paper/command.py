@@ -18,8 +18,8 @@ Methods = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help=f"May be said again. There are {', '.join(METHODS)}: joint is all tasks at the same "
-        "time, from-scratch a network for each.",
+        help=f"May be said again. There are {', '.join(METHODS)}: dropout is none with half of the "
+        "hidden units dropped, joint all tasks at the same time, from-scratch a network for each.",
         show_default="the authors'",
     ),
 ]

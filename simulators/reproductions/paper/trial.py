@@ -26,7 +26,15 @@ from simulators.reproductions import groups
 from simulators.reproductions.course import Course
 from simulators.reproductions.machine import commit, versions
 from simulators.reproductions.paper.arm import Arm
-from simulators.reproductions.paper.catalogue import CONSOLIDATORS, JOINT, NONE, SCRATCH, Benchmark
+from simulators.reproductions.paper.catalogue import (
+    CONSOLIDATORS,
+    DROPOUT,
+    DROPOUT_SHARE,
+    JOINT,
+    NONE,
+    SCRATCH,
+    Benchmark,
+)
 from simulators.reproductions.paper.mixed import mixed
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Part, Record
@@ -80,7 +88,7 @@ class PaperRecord(Record):
     @property
     def is_sequence(self) -> bool:
         """Whether one network has learned one task after the other."""
-        return self.method in CONSOLIDATORS
+        return self.method not in (JOINT, SCRATCH)
 
     @property
     def matrix(self) -> AccuracyMatrix:
@@ -126,6 +134,10 @@ def learner(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> 
         chosen["consolidator"] = {**chosen["consolidator"], **given}
     else:
         chosen["consolidator"] = {"kind": arm.method if arm.method in CONSOLIDATORS else NONE}
+    if arm.method == DROPOUT:
+        model = chosen["model"]
+        network = {**model["network"], "hidden_dropout": DROPOUT_SHARE}
+        chosen["model"] = {**model, "network": network}
     if arm.method == JOINT:  # a batch of another task is no boundary to it
         chosen["boundaries"] = {"mode": "task-name"}
         chosen["optimiser"] = {**chosen["optimiser"], "keep_over_boundary": "all"}

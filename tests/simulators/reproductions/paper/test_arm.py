@@ -4,7 +4,7 @@ import pytest
 
 from si_stream.errors import SettingsError
 from simulators.reproductions.paper.arm import Arm, planned, rivals
-from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI, Benchmark
+from simulators.reproductions.paper.catalogue import BENCHMARKS, GRIDS, METHODS, NONE, SI, Benchmark
 
 PERMUTED = BENCHMARKS["permuted-mnist"]
 
@@ -53,6 +53,17 @@ def test_a_strength_is_for_the_methods_that_have_one() -> None:
 def test_a_method_that_there_is_not_is_refused() -> None:
     with pytest.raises(SettingsError, match="no method 'hope'; there are synaptic-intelligence"):
         planned(PERMUTED, methods=["hope"])
+
+
+def test_dropout_is_refused_where_the_network_has_its_own() -> None:
+    with pytest.raises(SettingsError, match="split-cifar drops units whatever the method"):
+        planned(BENCHMARKS["split-cifar"], methods=["dropout"])
+
+
+def test_each_method_has_a_grid_of_its_own() -> None:
+    ours, theirs = rivals(PERMUTED, planned(PERMUTED, methods=[SI, "ewc"]))
+    assert [arm.strength for arm in ours] == list(PERMUTED.grid)
+    assert [arm.strength for arm in theirs] == list(GRIDS["ewc"])
 
 
 def test_rivals_are_of_the_grid_and_tested_on_what_is_held_back() -> None:

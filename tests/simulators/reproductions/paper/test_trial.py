@@ -19,8 +19,15 @@ from si_stream.learning.options import (
 from si_stream.learning.presets import PRESETS
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes
-from simulators.reproductions.paper.arm import Arm
-from simulators.reproductions.paper.catalogue import JOINT, NONE, SCRATCH, SI
+from simulators.reproductions.paper.arm import Arm, planned
+from simulators.reproductions.paper.catalogue import (
+    CONSOLIDATORS,
+    DROPOUT,
+    JOINT,
+    NONE,
+    SCRATCH,
+    SI,
+)
 from simulators.reproductions.paper.trial import (
     PaperRecord,
     decided_by,
@@ -112,6 +119,20 @@ def test_without_consolidation_the_first_task_is_learned_the_same(record: PaperR
     none = run(Arm(NONE, None, 2, 3))
     assert none.rows[0] == record.rows[0]
     assert none.rows[1:] != record.rows[1:]
+
+
+@pytest.mark.parametrize("method", [*CONSOLIDATORS, DROPOUT])
+def test_every_method_is_one_network_that_learns_task_after_task(method: str) -> None:
+    (arm,) = planned(DIGITS, methods=[method], epochs=1, tasks=2)
+    found = run(arm)
+    first, second = found.tasks
+    assert [list(row.test) for row in found.rows] == [[first], [first, second]]
+    assert found.matrix.mean_forgetting() is not None
+    dropped = found.settings["learner"]["model"]["network"]["hidden_dropout"]
+    assert dropped == (0.5 if method == DROPOUT else 0.0)
+    assert found.settings["learner"]["consolidator"]["kind"] == (
+        NONE if method == DROPOUT else method
+    )
 
 
 def test_from_scratch_each_task_has_a_network_of_its_own(
