@@ -87,11 +87,11 @@ def summarised(title: str, records: Sequence[TrialRecord]) -> dict[str, Any]:
 def detector(settings: Mapping[str, Any]) -> str:
     """What alarms, and what it watches.
 
-    >>> detector({"learner": {"detection": {"kind": "adwin"}}})
-    'adwin on errors'
+    >>> detector({"learner": {"detection": {"kind": "adwin", "signals": ["errors", "inputs"]}}})
+    'adwin on errors and inputs'
     """
     detection = settings["learner"]["detection"]
-    return f"{detection['kind']} on {' and '.join(detection.get('signals', ['errors']))}"
+    return f"{detection['kind']} on {' and '.join(detection['signals'])}"
 
 
 def _old_tasks(records: Sequence[TrialRecord]) -> dict[str, float]:

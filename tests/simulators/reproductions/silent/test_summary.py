@@ -28,7 +28,7 @@ def test_it_adds_up_the_runs() -> None:
         "accuracy_told": 0.95,
         "accuracy_difference": -0.03,
         "accuracy_difference_standard_error": 0.03,
-        "detector": "adwin on errors",
+        "detector": "adwin on errors and inputs",
         "alarms": {"taken": 2, "weak-evidence": 1},
         "learned_again_samples": 1000,
         "old_task_accuracy_silent": 0.85,
