@@ -169,19 +169,19 @@ TRIALS: dict[str, Trial] = {
             "noisy-split-mnist",
             "Split MNIST, 20 % of the labels wrong",
             _SPLIT.model_copy(update={"replay": _replay(epochs_per_task=10, label_noise=0.2)}),
-            seeds=5,
+            seeds=3,
         ),
         _trial(
             "gradual-drift",
             "Split MNIST, each change over 2,000 samples",
             _SPLIT.model_copy(update={"replay": _replay(epochs_per_task=10, drift_samples=2000)}),
-            seeds=5,
+            seeds=3,
         ),
         _trial(
             "recurring",
             "Split MNIST in the order ABACBDCEDABEC, other samples each time",
             _RECURRING,
-            seeds=5,
+            seeds=3,
         ),
         _trial(
             "recurring-errors",
