@@ -70,8 +70,10 @@ class Watch:
             # The rest belongs to a task whose end is now known, or to one that is watched anew.
             self.detector.reset()
         every: Any = np.concatenate((self._values, values))
-        self._values = every[-self.window_samples :]
-        self._samples = np.concatenate((self._samples, rows + first))[-self.window_samples :]
+        samples = np.concatenate((self._samples, rows + first))
+        # Of the last samples, few values as there may be of them: a copy from before is kept.
+        oldest = int(np.searchsorted(samples, first + len(seen.labels) - self.window_samples))
+        self._values, self._samples = every[oldest:], samples[oldest:]
         return None if index is None else first + int(rows[index])
 
     def cut(self, until: int) -> tuple[int, float]:

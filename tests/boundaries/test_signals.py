@@ -161,3 +161,13 @@ def test_inputs_too_large_to_be_kept_leave_the_cut_to_the_errors() -> None:
     inputs = torch.tensor(random.normal(size=(64, *shape)), dtype=torch.float32)
     watch.see(Seen(inputs, *seen[1:]))
     assert "inputs/signal.kept" not in watch.state()
+
+
+@every_signal
+def test_a_cut_lies_among_the_last_samples_however_few_values_there_are(name: SignalName) -> None:
+    options = DetectionOptions(kind="adwin", signals=(name,), window_samples=512)
+    watch = DriftWatch(options, SHAPE, LABELS)
+    alarm = first_alarm(watch, drawn(20_000, changed_at=16_011))
+    assert alarm is not None
+    samples = watch.watches[0].state()["samples"]
+    assert watch.seen - 512 <= samples[0] <= alarm.cut <= alarm.sample <= samples[-1]
