@@ -62,8 +62,8 @@ class DetectionOptions(Options):
     min_evidence_nats: float = Field(
         10.0,
         ge=0,
-        description="an alarm whose cut is less likely is recorded and not taken. Of those measured "
-        "the false ones lie below 8 and the true ones above 13",
+        description="an alarm whose cut is less likely is recorded and not taken. Of those "
+        "measured the false ones lie below 8 and the true ones above 13",
     )
     min_task_samples: int = Field(
         512,
