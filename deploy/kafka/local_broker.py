@@ -182,6 +182,8 @@ class LocalBroker:
     def pause(self) -> None:
         """Let it hang: connections stay open and nothing is answered (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # a busy thread takes its time to stop
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
