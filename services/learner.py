@@ -43,7 +43,8 @@ def stopped_by_signals(stop: Event) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.alarm(0)
+        # What was asked to stop may still wait, at its exit, for a thread that waits for a broker:
+        # the kernel's time for it goes on.
         for number, handler in former.items():
             signal.signal(number, handler)
 
