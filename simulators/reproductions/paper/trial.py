@@ -35,6 +35,7 @@ from simulators.reproductions.paper.catalogue import (
     SCRATCH,
     Benchmark,
 )
+from simulators.reproductions.paper.importance import Importance, observe
 from simulators.reproductions.paper.mixed import mixed
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Part, Record
@@ -70,6 +71,7 @@ class PaperRecord(Record):
     tasks: list[str]
     samples: int
     rows: list[Row]
+    importance: Importance | None = None  # of a sequence under Synaptic Intelligence, also of c = 0
 
     @property
     def final(self) -> dict[str, float]:
@@ -132,6 +134,8 @@ def learner(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> 
     if arm.strength is not None:
         given = {"kind": arm.method, "strength": arm.strength}
         chosen["consolidator"] = {**chosen["consolidator"], **given}
+    elif arm.method == NONE:  # as the authors ran it: ω is measured, and nothing pulls
+        chosen["consolidator"] = {**chosen["consolidator"], "strength": 0.0}
     else:
         chosen["consolidator"] = {"kind": arm.method if arm.method in CONSOLIDATORS else NONE}
     if arm.method == DROPOUT:
@@ -170,10 +174,11 @@ def run_arm(
         scenario = held_back(scenario)
     samples, before = sample_count(scenario, replay), 0
     rows: list[Row] = []
+    importance: Importance | None = None
 
     def live(stream: Iterator[Envelope], tasks: tuple[Task, ...]) -> Course:
         """A learner's life; it is tested at its boundaries if it is told any."""
-        nonlocal before
+        nonlocal before, importance
 
         def tested(ended: str) -> None:
             if arm.method != JOINT:
@@ -187,7 +192,9 @@ def run_arm(
             at_boundary=tested,
             stop=stop,
         )
+        observer = observe(course.state.main.learner, tasks) if len(tasks) > 1 else None
         course.learn()
+        importance = observer.found() if observer else None
         before += course.state.ledger.samples
         return course
 
@@ -225,6 +232,7 @@ def run_arm(
         tasks=[task.name for task in scenario.tasks],
         samples=before,
         rows=rows,
+        importance=importance,
     )
 
 
