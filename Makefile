@@ -2,12 +2,14 @@
 #   PYTHON         the interpreter that .venv is made from (3.11 or newer)
 #   TORCH_BACKEND  which build of PyTorch to install, handed to uv: cpu, auto, cu130, …
 #   PYTEST         more arguments for pytest, as in make test PYTEST="-k settings"
+#   WORKERS        processes that make test spreads the test files over
 #   SECONDS        how long make soak takes
 #   PROCESSES      how many runs make reproduce-silent and reproduce-paper do at a time
 
 PYTHON ?= python3
 TORCH_BACKEND ?=
 PYTEST ?=
+WORKERS ?= 2
 SECONDS ?= 3600
 PROCESSES ?= 1
 
@@ -51,7 +53,7 @@ kafka: $(READY)  ## a Kafka broker on 127.0.0.1:9092 to develop with (Java 17, M
 	$(BIN)/python deploy/kafka/local_broker.py
 
 test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
-	$(BIN)/pytest --durations=10 $(PYTEST)
+	$(BIN)/pytest --durations=10 --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import sys
@@ -80,13 +79,6 @@ def unsteady_kafka(local_kafka: LocalBroker) -> Iterator[LocalBroker]:
     yield local_kafka
     if not local_kafka.running:
         local_kafka.start()
-
-
-@pytest.fixture
-def garbage_collected() -> Iterator[None]:
-    """What the test has left is collected before the next one begins."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(autouse=True)

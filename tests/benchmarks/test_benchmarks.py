@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_each_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("local_kafka")  # skips where there cannot be a broker
     told: list[tuple[int, int]] = []
     found = BENCHMARKS[name].run(QUICK._replace(tick=lambda *progress: told.append(progress)))
-    assert found.value > 0
+    assert math.isfinite(found.value)  # a stall is a difference, which noise can turn below zero
     assert found.baseline > 0
     assert found.spread == 0  # of a single round
     assert told == [(0, 1), (1, 1)]

@@ -22,12 +22,6 @@ from tests.services.learner_process import bare, finished, letter_ids, on_kafka,
 from tests.services.tcp_proxy import TcpProxy
 from tests.streams import enveloped, memory_broker, samples
 
-# kafka-python leaves the socket of a connection that failed to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.usefixtures("garbage_collected"),
-]
-
 PATIENT = {"request_timeout_seconds": 1, "connect_timeout_seconds": 1}
 LONGER_THAN_A_REQUEST_SECONDS = 2
 MESSAGE_SAMPLES = 10

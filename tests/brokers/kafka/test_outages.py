@@ -16,12 +16,6 @@ from si_stream.brokers.options import KafkaOptions
 from si_stream.errors import BrokerError
 from tests.brokers.records import envelope, envelopes, number_of, read, read_all
 
-# kafka-python leaves the socket of a connection that failed to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.usefixtures("garbage_collected"),
-]
-
 PATIENT = KafkaOptions(request_timeout_seconds=2, delivery_timeout_seconds=120)
 IMPATIENT = KafkaOptions(
     connect_timeout_seconds=2, request_timeout_seconds=1, delivery_timeout_seconds=3

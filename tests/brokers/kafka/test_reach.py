@@ -15,12 +15,6 @@ from si_stream.brokers.kafka.reach import NotThere, require_one_reachable, wait_
 from si_stream.brokers.options import KafkaOptions
 from si_stream.errors import BrokerError, StreamNotFound
 
-# kafka-python leaves the socket of a connection that failed to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.usefixtures("garbage_collected"),
-]
-
 
 @pytest.fixture
 def login(local_kafka: LocalBroker) -> dict[str, Any]:
