@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from si_stream.learning.options import ConsolidatorOptions
 from simulators.reproductions.paper.arm import planned
-from simulators.reproductions.paper.catalogue import BENCHMARKS, SI, Benchmark
+from simulators.reproductions.paper.catalogue import BENCHMARKS, NONE, SI, Benchmark
 from simulators.reproductions.paper.published import AUTHORS, PUBLISHED
 from simulators.reproductions.paper.trial import learner, recipe
 
@@ -17,7 +18,10 @@ def test_its_settings_are_those_of_this_version(benchmark: Benchmark) -> None:
         settings.require_model()
         assert settings.model.seed == 3
         assert settings.detection.kind == "off"
-        assert settings.consolidator.kind == (arm.method if arm.method == SI else "none")
+        assert (settings.consolidator.kind, settings.consolidator.strength) == {
+            SI: (SI, arm.strength),
+            NONE: (SI, 0.0),  # as the authors ran it
+        }.get(arm.method, (NONE, ConsolidatorOptions().strength))
         assert recipe(benchmark, arm).replay.epochs_per_task == benchmark.epochs
 
 

@@ -130,9 +130,10 @@ def test_every_method_is_one_network_that_learns_task_after_task(method: str) ->
     assert found.matrix.mean_forgetting() is not None
     dropped = found.settings["learner"]["model"]["network"]["hidden_dropout"]
     assert dropped == (0.5 if method == DROPOUT else 0.0)
-    assert found.settings["learner"]["consolidator"]["kind"] == (
-        NONE if method == DROPOUT else method
-    )
+    consolidator = found.settings["learner"]["consolidator"]
+    assert consolidator["kind"] == {DROPOUT: NONE, NONE: SI}.get(method, method)
+    assert (consolidator["strength"] == 0) == (method == NONE)
+    assert (found.importance is not None) == (method in (SI, NONE))
 
 
 def test_from_scratch_each_task_has_a_network_of_its_own(
