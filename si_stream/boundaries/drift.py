@@ -17,7 +17,6 @@ from si_stream.boundaries.options import DetectionOptions, SignalName
 from si_stream.boundaries.signals import (
     USUAL_SHARE,
     Arrays,
-    Inputs,
     Seen,
     Signal,
     build_signal,
@@ -35,6 +34,27 @@ class Alarm(NamedTuple):
     cut: int
     evidence: float
     signal: SignalName
+
+
+class History(NamedTuple):
+    """The numbers of the task's last samples, rising, and the value of each."""
+
+    samples: npt.NDArray[np.int64]
+    values: Values
+
+    def up_to(self, sample: int) -> History:
+        count = int(np.searchsorted(self.samples, sample, side="right"))
+        return History(self.samples[:count], self.values[:count])
+
+    def since(self, sample: int) -> History:
+        first = int(np.searchsorted(self.samples, sample))
+        return History(self.samples[first:], self.values[first:])
+
+    def without_gaps(self) -> History:
+        """The last part, in which no sample is left out."""
+        gaps = np.flatnonzero(np.diff(self.samples) > 1)
+        first = int(gaps[-1]) + 1 if len(gaps) else 0
+        return History(self.samples[first:], self.values[first:])
 
 
 class Watch:
@@ -76,22 +96,15 @@ class Watch:
         self._values, self._samples = every[oldest:], samples[oldest:]
         return None if index is None else first + int(rows[index])
 
-    def cut(self, until: int) -> tuple[int, float]:
-        """The first sample of what is new, as the values up to a sample say, and the evidence.
-
-        Between two samples that have values it is in the middle.
-        """
-        count = int(np.searchsorted(self._samples, until, side="right"))
-        cut = find_cut(self._values[:count])
-        if cut.index == count:
-            return until + 1, 0.0
-        before, behind = self._samples[cut.index - 1], self._samples[cut.index]
-        return int(before + behind + 1) // 2, cut.evidence
-
-    def between(self, begin: int, end: int) -> Values:
-        """The values that are kept of these samples."""
-        here = slice(*np.searchsorted(self._samples, (begin, end)))
-        return self._values[here]
+    def history(self, seen: int) -> History:
+        """Of the last samples, once so many of the task are seen, with all that its signal can
+        tell of them."""
+        latest = self.signal.latest()
+        first = seen - len(latest)
+        count = int(np.searchsorted(self._samples, first))
+        samples = np.concatenate((self._samples[:count], np.arange(first, seen)))
+        values: Any = np.concatenate((self._values[:count], latest))
+        return History(samples, values)
 
     def state(self) -> Arrays:
         own = {f"signal.{name}": array for name, array in self.signal.state().items()}
@@ -124,7 +137,7 @@ class DriftWatch:
         self, options: DetectionOptions, input_shape: tuple[int, ...], labels: int
     ) -> None:
         self.watches = [
-            Watch(name, build_signal(name, input_shape, labels), options)
+            Watch(name, build_signal(name, input_shape, labels, options.window_samples), options)
             for name in options.signals
         ]
         self.seen = 0
@@ -148,35 +161,10 @@ class DriftWatch:
         if not raised:
             return None
         sample, name = min(raised, key=lambda one: one[0])
-        cuts = [watch.cut(sample) for watch in self.watches]
+        histories = {w.name: w.history(self.seen).up_to(sample) for w in self.watches}
+        cuts = [first_of_new(history, sample) for history in histories.values()]
         cut, evidence = max(cuts, key=lambda one: one[1])
-        return Alarm(sample, self._sharpened(cut, sample), evidence, name)
-
-    def _sharpened(self, cut: int, alarmed: int) -> int:
-        """The cut, by all that is known of each of the last samples: a head of two labels is right
-        about half of a new world by chance, but few of its inputs look usual."""
-        by_name = {watch.name: watch for watch in self.watches}
-        errors, inputs = by_name.get("errors"), by_name.get("inputs")
-        if errors is None or inputs is None or not isinstance(inputs.signal, Inputs):
-            return cut
-        unusual = inputs.signal.latest()
-        first = self.seen - len(unusual)
-        unusual = unusual[: alarmed + 1 - first]
-        if not first <= cut <= alarmed or not len(unusual):
-            return cut
-        wrong = errors.between(0, alarmed + 1)
-        began = alarmed + 1 - len(wrong)
-        ratios = np.zeros(len(unusual))
-        for values, split, usual in (
-            (wrong, cut - began, _rate(wrong[: cut - began])),
-            (unusual, cut - first, 1 - USUAL_SHARE),
-        ):
-            behind = _rate(values[split:])
-            if behind > 2 * usual:
-                ratios += log_ratios(values[-len(ratios) :], usual, behind)
-        if not ratios.any():
-            return cut
-        return first + int(np.argmax(np.cumsum(ratios[::-1])[::-1]))
+        return Alarm(sample, sharpened(cut, histories), evidence, name)
 
     def state(self) -> Arrays:
         """Everything that it goes on from, to the bit."""
@@ -201,9 +189,39 @@ class DriftWatch:
                 watch.load(own, self.seen)
 
 
-def _rate(values: Values) -> float:
+def first_of_new(history: History, alarmed: int) -> tuple[int, float]:
+    """The first sample of what is new, as one signal's values up to an alarm say, and the evidence.
+
+    Between two samples that have values it is in the middle.
+    """
+    samples, values = history
+    cut = find_cut(values)
+    if cut.index == len(values):
+        return alarmed + 1, 0.0
+    return int(samples[cut.index - 1] + samples[cut.index] + 1) // 2, cut.evidence
+
+
+def sharpened(cut: int, histories: Mapping[SignalName, History]) -> int:
+    """The cut, by all that is known of each sample around it: a head of two labels is right about
+    half of a new world by chance, but few of its inputs look usual."""
+    if not histories.keys() >= {"errors", "inputs"}:
+        return cut
+    errors, inputs = histories["errors"], histories["inputs"].without_gaps()
+    if not len(inputs.samples) or not inputs.samples[0] <= cut <= inputs.samples[-1]:
+        return cut
+    ratios = np.zeros(len(inputs.samples))
+    for history, usual in ((errors, rate(errors.up_to(cut - 1))), (inputs, 1 - USUAL_SHARE)):
+        behind = rate(history.since(cut))
+        if behind > 2 * usual:
+            ratios += log_ratios(history.since(int(inputs.samples[0])).values, usual, behind)
+    if not ratios.any():
+        return cut
+    return int(inputs.samples[np.argmax(np.cumsum(ratios[::-1])[::-1])])
+
+
+def rate(history: History) -> float:
     """Of ones, and not quite 0 or 1 (Laplace)."""
-    return (float(values.sum()) + 1) / (len(values) + 2)
+    return (float(history.values.sum()) + 1) / (len(history.values) + 2)
 
 
 def _prefix(watch: Watch) -> str:

@@ -27,8 +27,8 @@ from si_stream.boundaries.sketch import Sketch
 Arrays = dict[str, npt.NDArray[Any]]
 USUAL_SHARE = 0.95
 LOOKED_AT = 8
-LATEST_SAMPLES, LARGEST_BYTES = 256, 16_384
-"""So many inputs are kept, if none is larger: a change of most is noticed by then."""
+KEPT_BYTES = 8 << 20
+"""Of the last inputs, to look at each of them when there is an alarm."""
 
 
 class Seen(NamedTuple):
@@ -56,6 +56,11 @@ class Signal(ABC):
     @abstractmethod
     def read(self, seen: Seen, first: int) -> Read:
         """Of the next samples of a task, of which the first is number ``first``, from 0."""
+
+    def latest(self) -> Values:
+        """Of every one of the last samples, as many as it can still tell ``[n]``; none where `read`
+        has told all."""
+        return NOTHING.values
 
     def reset(self) -> None:  # noqa: B027  most remember nothing
         """A task has ended."""
@@ -95,20 +100,24 @@ class Inputs(Signal):
 
     The first thousand samples of a task draw its portrait and the second show what is usual; of
     these there are no values. Then every eighth sample is looked at, since looking at all would
-    cost as much as a third of a small network's step.
+    cost as much as a third of a small network's step. The last ones are kept, and where an alarm
+    asks, each of them is looked at.
+
+    Args:
+        kept: of the last inputs at most; fewer where they are large.
     """
 
     name = "inputs"
 
-    def __init__(self, input_shape: tuple[int, ...], labels: int) -> None:
+    def __init__(self, input_shape: tuple[int, ...], labels: int, kept: int) -> None:
         self._sketch = Sketch(input_shape)
         self._labels = labels
+        self._most = kept
         self._usual: npt.NDArray[np.float64]
         self.reset()
 
     def read(self, seen: Seen, first: int) -> Read:
         inputs = seen.inputs.numpy()
-        self._keep(inputs)
         if self._portrait is None:
             self._sums.add(self._sketch.of(inputs), seen.labels)
             if self._sums.samples >= DRAWN_SAMPLES:
@@ -118,21 +127,19 @@ class Inputs(Signal):
             self._usual = np.concatenate((self._usual, self._distances(inputs)))
             self._limits = limits_of(self._usual)
             return NOTHING
+        self._keep(inputs)
         rows = np.arange(-first % LOOKED_AT, len(inputs), LOOKED_AT)
         return Read(rows, self._are_unusual(inputs[rows]))
 
     def latest(self) -> Values:
-        """Of every one of the last samples, as many as are kept ``[≤ 256]``; none where too little
-        is known yet."""
-        if len(self._usual) < DRAWN_SAMPLES or not self._kept:
-            return NOTHING.values
-        return self._are_unusual(np.concatenate(self._kept)[-LATEST_SAMPLES:])
+        return self._are_unusual(self._latest()) if self._kept else NOTHING.values
 
     def reset(self) -> None:
         self._sums = Sums.none(self._labels, self._sketch.size)
         self._portrait: Portrait | None = None
         self._usual = np.zeros(0)
         self._kept: deque[npt.NDArray[Any]] = deque()
+        self._kept_samples = 0
 
     def state(self) -> Arrays:
         parts = {"sums": self._sums} | ({"portrait": self._portrait} if self._portrait else {})
@@ -141,7 +148,7 @@ class Inputs(Signal):
             for part, held in parts.items()
             for field in fields(held)
         }
-        kept = {"kept": np.concatenate(self._kept)[-LATEST_SAMPLES:]} if self._kept else {}
+        kept = {"kept": self._latest()} if self._kept else {}
         return arrays | kept | {"usual": self._usual}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -154,6 +161,7 @@ class Inputs(Signal):
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
         self._kept = deque([state["kept"]] if "kept" in state else [])
+        self._kept_samples = sum(map(len, self._kept))
         if len(self._usual):
             self._limits = limits_of(self._usual)
 
@@ -165,11 +173,21 @@ class Inputs(Signal):
         self._means = (portrait.means[portrait.counts > 0] @ whitening).numpy()
 
     def _keep(self, inputs: npt.NDArray[Any]) -> None:
-        if inputs[:1].nbytes > LARGEST_BYTES:
+        most = self._fitting(inputs)
+        if not most:
             return
         self._kept.append(inputs.copy())
-        while sum(map(len, self._kept)) - len(self._kept[0]) >= LATEST_SAMPLES:
-            self._kept.popleft()
+        self._kept_samples += len(inputs)
+        while self._kept_samples - len(self._kept[0]) >= most:
+            self._kept_samples -= len(self._kept.popleft())
+
+    def _latest(self) -> npt.NDArray[Any]:
+        every = np.concatenate(self._kept)
+        return every[-self._fitting(every) :]
+
+    def _fitting(self, inputs: npt.NDArray[Any]) -> int:
+        """How many like these are kept."""
+        return min(self._most, KEPT_BYTES // inputs[:1].nbytes)
 
     def _are_unusual(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         distances, (nearest, farthest) = self._distances(inputs), self._limits
@@ -191,11 +209,13 @@ def limits_of(usual: npt.NDArray[np.float64]) -> tuple[float, float]:
     return nearest, farthest
 
 
-def build_signal(name: SignalName, input_shape: tuple[int, ...], labels: int) -> Signal:
+def build_signal(
+    name: SignalName, input_shape: tuple[int, ...], labels: int, window_samples: int
+) -> Signal:
     match name:
         case "errors":
             return Errors()
         case "losses":
             return Losses()
         case "inputs":
-            return Inputs(input_shape, labels)
+            return Inputs(input_shape, labels, window_samples)

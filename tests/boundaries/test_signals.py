@@ -10,7 +10,7 @@ import torch
 
 from si_stream.boundaries.drift import Alarm, DriftWatch
 from si_stream.boundaries.options import DetectionOptions, SignalName
-from si_stream.boundaries.signals import LARGEST_BYTES, LOOKED_AT, Seen, build_signal
+from si_stream.boundaries.signals import KEPT_BYTES, LOOKED_AT, Seen, build_signal
 
 SHAPE, LABELS = (12,), 2
 NAMES: tuple[SignalName, ...] = get_args(SignalName)
@@ -47,7 +47,7 @@ def first_alarm(watch: DriftWatch, seen: Seen, begin: int = 0, batch: int = 64) 
 
 @every_signal
 def test_it_carries_its_name_and_gives_numbers_from_0_to_1(name: SignalName) -> None:
-    signal = build_signal(name, SHAPE, LABELS)
+    signal = build_signal(name, SHAPE, LABELS, 2048)
     assert signal.name == name
     seen = drawn(4096)
     read = [signal.read(part(seen, n, n + 64), n) for n in range(0, 4096, 64)]
@@ -63,7 +63,7 @@ def test_a_change_is_found_where_it_was(name: SignalName) -> None:
     assert alarm.signal == name
     step = LOOKED_AT if name == "inputs" else 1
     assert 4011 <= alarm.sample < 4011 + 100 * step
-    assert abs(alarm.cut - 4011) <= 5 * step
+    assert abs(alarm.cut - 4011) <= 5
 
 
 @every_signal
@@ -90,7 +90,7 @@ def test_labels_that_were_never_seen_are_errors_whatever_the_inputs_look_like() 
     wider = torch.cat([logits, torch.full((64, 1), -10.0)], 1)
     wrong = wider.argmax(1) != labels
     for name in ("errors", "losses"):
-        read = build_signal(name, SHAPE, 3).read(Seen(inputs, labels, wider, wrong), 0)
+        read = build_signal(name, SHAPE, 3, 2048).read(Seen(inputs, labels, wider, wrong), 0)
         assert (read.values > 0.99).all()
 
 
@@ -102,7 +102,7 @@ def test_inputs_that_change_without_an_error_are_seen_by_the_inputs_alone() -> N
     alarm = first_alarm(watched("errors", "inputs"), Seen(changed, labels, logits, wrong))
     assert alarm is not None
     assert alarm.signal == "inputs"
-    assert abs(alarm.cut - 4000) <= LOOKED_AT
+    assert abs(alarm.cut - 4000) <= 1  # of the kept ones each is looked at
 
 
 def test_of_two_signals_the_earlier_alarm_is_told() -> None:
@@ -152,15 +152,17 @@ def test_inputs_that_look_as_before_do_not_move_a_cut() -> None:
     assert alarms[0].cut == alarms[1].cut
 
 
-def test_inputs_too_large_to_be_kept_leave_the_cut_to_the_errors() -> None:
-    shape = (LARGEST_BYTES // 4 + 1,)
-    random = np.random.default_rng(0)
-    options = DetectionOptions(kind="adwin", signals=("errors", "inputs"))
-    watch = DriftWatch(options, shape, LABELS)
-    seen = drawn(64)
-    inputs = torch.tensor(random.normal(size=(64, *shape)), dtype=torch.float32)
-    watch.see(Seen(inputs, *seen[1:]))
-    assert "inputs/signal.kept" not in watch.state()
+def test_of_large_inputs_fewer_are_kept() -> None:
+    fitting = 1000
+    shape = (KEPT_BYTES // 4 // fitting,)
+    random = torch.Generator().manual_seed(0)
+    watch = DriftWatch(DetectionOptions(kind="adwin", signals=("inputs",)), shape, LABELS)
+    for _ in range(64):
+        inputs = torch.randn((64, *shape), generator=random)
+        watch.see(Seen(inputs, *drawn(64)[1:]))
+    kept = watch.state()["inputs/signal.kept"]
+    assert len(kept) == fitting
+    assert np.array_equal(kept[-64:], inputs)
 
 
 @every_signal
