@@ -81,7 +81,7 @@ def summarised(title: str, records: Sequence[TrialRecord]) -> dict[str, Any]:
     ]
     if with_rewind:
         summary["accuracy_with_rewind"] = round(mean(with_rewind), 5)
-    return summary
+    return summary | _told_late(records)
 
 
 def detector(settings: Mapping[str, Any]) -> str:
@@ -92,6 +92,21 @@ def detector(settings: Mapping[str, Any]) -> str:
     """
     detection = settings["learner"]["detection"]
     return f"{detection['kind']} on {' and '.join(detection['signals'])}"
+
+
+def _told_late(records: Sequence[TrialRecord]) -> dict[str, float | None]:
+    """What one sample's shift of the boundaries makes, to hold the difference against."""
+    differences = [
+        mean(record.accuracy_told_late.values()) - average(record)[0]
+        for record in records
+        if record.accuracy_told_late
+    ]
+    if not differences:
+        return {}
+    return {
+        "accuracy_told_late_difference": round(mean(differences), 5),
+        "accuracy_told_late_difference_standard_error": rounded(standard_error(differences)),
+    }
 
 
 def _old_tasks(records: Sequence[TrialRecord]) -> dict[str, float]:

@@ -7,7 +7,7 @@ weights; what differs is who says where a task ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from typing import Any
@@ -103,7 +103,11 @@ class ErrorRecord(Part):
 
 
 class TrialRecord(Record):
-    """A run. Places are counted in training samples; ``again`` are those learned twice."""
+    """A run. Places are counted in training samples; ``again`` are those learned twice.
+
+    ``accuracy_with_rewind`` is of a learner that takes back, where ``accuracy`` is of one that does
+    not; ``accuracy_told_late`` of one that was told each boundary one sample late.
+    """
 
     samples: int
     true_boundaries: list[int]
@@ -113,6 +117,7 @@ class TrialRecord(Record):
     stretches: list[StretchRecord]
     accuracy: dict[str, AccuracyRecord]
     accuracy_with_rewind: dict[str, float] | None = None
+    accuracy_told_late: dict[str, float] | None = None
     again: int
     errors: ErrorRecord | None = None
 
@@ -145,13 +150,15 @@ def decided_by(trial: Trial, seed: int, device: str = "auto") -> dict[str, Any]:
         "stream": stream.model_dump(mode="json"),
         "learner": groups.groups_of(learner),
         "rewind": trial.rewind,
+        "told_late": trial.told_late,
     }
 
 
 def defaults() -> dict[str, Any]:
     """Of what `decided_by` tells."""
     usual = Recipe(data="split-mnist").model_dump(mode="json")
-    return {"stream": usual, "learner": groups.groups_of(Settings()), "rewind": True}
+    learner = groups.groups_of(Settings())
+    return {"stream": usual, "learner": learner, "rewind": True, "told_late": False}
 
 
 def run_trial(
@@ -182,7 +189,7 @@ def run_trial(
     scenario = trial.stream.scenario(seed)
     silence, telling = (trial.stream.options(seed, told) for told in ("silent", "announced"))
     counts = [one.count for one in stretches(scenario, silence)]
-    lives, done = 2 if trial.rewind else 3, 0
+    lives, done = 2 + (not trial.rewind) + trial.told_late, 0
 
     def live(stream: Iterator[Envelope], learner: Settings) -> Course:
         nonlocal done
@@ -197,10 +204,13 @@ def run_trial(
 
     told = live(envelopes(scenario, telling), undetecting)
     detecting = live(envelopes(scenario, silence), settings)
-    silent = detecting
-    if not trial.rewind:
-        stream = announced(messages(scenario, silence), places_behind(detecting.alarms))
-        silent = live(_enveloped(stream), undetecting)
+    changes, drift = true_boundaries(scenario, silence), silence.drift_samples
+
+    def told_at(places: Sequence[int]) -> Course:
+        return live(_enveloped(announced(messages(scenario, silence), places)), undetecting)
+
+    silent = detecting if trial.rewind else told_at(places_behind(detecting.alarms))
+    late = told_at([place + 1 for place in changes]) if trial.told_late else None
 
     bounds = list(pairwise(accumulate(counts, initial=0)))
     shown = [task.name for task in scenario.tasks]
@@ -226,7 +236,6 @@ def run_trial(
         )
         for alarm, learned in detecting.alarms
     ]
-    changes, drift = true_boundaries(scenario, silence), silence.drift_samples
     found = match(changes, detected_in(alarms), sum(counts), drift_samples=drift)
     return TrialRecord(
         scenario=trial.name,
@@ -244,9 +253,8 @@ def run_trial(
         compared=[ComparedRecord.model_validate(asdict(one)) for one in detecting.compared],
         stretches=drawn,
         accuracy=_accuracies(scenario, drawn, told, silent),
-        accuracy_with_rewind=None
-        if trial.rewind
-        else _accuracies_silent(scenario, bounds, detecting),
+        accuracy_with_rewind=None if trial.rewind else _accuracies_of(scenario, bounds, detecting),
+        accuracy_told_late=_accuracies_of(scenario, bounds, late) if late else None,
         again=detecting.again,
         errors=_errors(told, detecting, sum(counts), found, drift) if keep_errors else None,
     )
@@ -267,7 +275,7 @@ def _accuracies(
     }
 
 
-def _accuracies_silent(
+def _accuracies_of(
     scenario: Scenario, bounds: list[tuple[int, int]], course: Course
 ) -> dict[str, float]:
     last = {task.name: (task.test, *at) for task, at in zip(scenario.tasks, bounds, strict=True)}

@@ -84,6 +84,17 @@ def test_without_the_rewind_it_tells_what_the_rewind_would_have_given() -> None:
     assert summarised("ablation", [run])["accuracy_with_rewind"] == 0.95
 
 
+def test_what_a_sample_late_makes_stands_beside_the_difference() -> None:
+    runs = [
+        record(seed, accuracy_told_late={"a-1": late, "a-2": 1.0})
+        for seed, late in enumerate((0.88, 0.84))
+    ]
+    found = summarised("late", runs)
+    assert found["accuracy_told_late_difference"] == -0.02
+    assert found["accuracy_told_late_difference_standard_error"] == pytest.approx(0.01)
+    assert "accuracy_told_late_difference" not in summarised("", [record()])
+
+
 def test_the_table_has_a_line_for_each_scenario() -> None:
     lines = table({"one": summarised("", [record(), record(1)])}).splitlines()
     assert lines[2:] == [

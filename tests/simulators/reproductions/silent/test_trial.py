@@ -60,6 +60,18 @@ def test_without_the_rewind_the_old_task_suffers(run: TrialRecord, unwound: Tria
     assert [one.silent_task for one in unwound.stretches] == ["task-1", "task-2", "task-3"]
 
 
+def test_told_late_it_learns_one_sample_of_each_new_task_as_the_old_one() -> None:
+    """With noise, of which every sample moves the weights, it is another network."""
+    replay = DIGITS.stream.replay.model_copy(update={"label_noise": 0.3, "epochs_per_task": 2})
+    stream = DIGITS.stream.model_copy(update={"replay": replay})
+    trial = DIGITS.model_copy(update={"stream": stream, "told_late": True})
+    found = run_trial(trial, 0, device="cpu")
+    assert found.accuracy_told_late is not None
+    told = {name: one.told for name, one in found.accuracy.items()}
+    assert found.accuracy_told_late != told
+    assert found.accuracy_told_late == pytest.approx(told, abs=0.2)
+
+
 def test_a_run_that_is_told_of_its_share_hears_it_rise_to_one() -> None:
     shares: list[float] = []
     short = DIGITS.stream.model_copy(update={"task_count": 1})
