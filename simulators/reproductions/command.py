@@ -12,7 +12,7 @@ import typer
 from si_stream.errors import SettingsError
 from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
 from simulators.reproductions.paper.catalogue import BENCHMARKS
-from simulators.reproductions.paper.command import paper_command
+from simulators.reproductions.paper.command import importance_command, paper_command
 from simulators.reproductions.silent.catalogue import TRIALS
 
 reproduce = typer.Typer(
@@ -61,3 +61,4 @@ def silent_boundaries(
 
 for _benchmark in BENCHMARKS.values():
     reproduce.command(_benchmark.name)(paper_command(_benchmark))
+reproduce.command("importance-correlation")(importance_command)

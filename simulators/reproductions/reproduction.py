@@ -96,6 +96,11 @@ class Reproduction(ABC, Generic[R]):
     def draw(self, records: dict[str, list[R]], summary: dict[str, Any], directory: Path) -> None:
         """The pictures: `OVERVIEW`, and of scenarios by their names."""
 
+    def titles(self, summary: dict[str, Any]) -> list[tuple[str, str]]:
+        """Names of the pictures that there may be, and what they show."""
+        named = [(name, figures["title"]) for name, figures in summary.items()]
+        return [(OVERVIEW, "all scenarios"), *named]
+
     @abstractmethod
     def table(self, summary: dict[str, Any]) -> str:
         """In Markdown."""
@@ -190,8 +195,7 @@ def summarise(
 
 def block(reproduction: Reproduction[R], summary: dict[str, Any], place: Place, page: Path) -> str:
     """What a page shows of a summary."""
-    titles = [(OVERVIEW, "all scenarios")]
-    titles += [(name, figures["title"]) for name, figures in summary.items()]
+    titles = reproduction.titles(summary)
     return shown(reproduction.table(summary), titles, place.pictures, page)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
 from simulators.reproductions.paper.arm import planned, rivals
-from simulators.reproductions.paper.catalogue import METHODS, Benchmark
+from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI, Benchmark
 
 Methods = Annotated[
     list[str] | None,
@@ -49,6 +49,35 @@ TaskCount = Annotated[
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Of each method.", show_default="the authors'")
 ]
+
+
+def importance_command(
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    task_count: TaskCount = None,
+    directory: Directory = RESULTS,
+    processes: Processes = 1,
+    device: Device = "auto",
+    page: Page = None,
+) -> None:
+    """Importance in permuted MNIST (Fig. 5).
+
+    The correlation of ω between tasks, layer by layer, with and without consolidation; and of what
+    each task adds to Ω with the diagonal of the Fisher information. Both are looked at in every run
+    of Synaptic Intelligence: these are two of permuted-mnist's, c = 0.1 and none, and they have the
+    same records.
+    """
+    paper_command(BENCHMARKS["permuted-mnist"])(
+        methods=[SI, NONE],
+        strength=[0.1],
+        epochs=epochs,
+        task_count=task_count,
+        seeds=seeds,
+        directory=directory,
+        processes=processes,
+        device=device,
+        page=page,
+    )
 
 
 def paper_command(benchmark: Benchmark) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""The pictures: the paper's Fig. 3, 4 and 6, of the records."""
+"""The pictures: the paper's Fig. 3, 4, 5 and 6, of the records."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, NONE, SCRATCH, SI, Benchmark
+from simulators.reproductions.paper.importance import IMPORTANCE, Importance
 from simulators.reproductions.paper.summary import label
 from simulators.reproductions.paper.trial import PaperRecord
 from simulators.reproductions.reproduction import OVERVIEW
@@ -47,7 +50,7 @@ def draw(
     records: Mapping[str, Runs],
     directory: Path,
 ) -> None:
-    """``summary.png``, of the arms that were tested on the test set."""
+    """``summary.png``, of the arms that were tested on the test set, and ``importance.png``."""
     arms = {Arm.named(name, benchmark): runs for name, runs in records.items()}
     shown = {arm: runs for arm, runs in arms.items() if arm and not arm.validation}
     if not shown:
@@ -61,6 +64,13 @@ def draw(
                 draw_curves(benchmark, shown, path)
             case "bars":
                 draw_bars(benchmark, shown, path)
+        looked_at = {
+            arm: found
+            for arm, runs in shown.items()
+            if (found := [run.importance for run in runs if run.importance])
+        }
+        if looked_at:
+            draw_importance(benchmark, looked_at, directory / f"{IMPORTANCE}.png")
 
 
 def draw_panels(benchmark: Benchmark, shown: Shown, path: Path) -> None:
@@ -148,6 +158,29 @@ def draw_bars(benchmark: Benchmark, shown: Shown, path: Path) -> None:
     grid(axes)
     _legend(figure, axes)
     figure.suptitle(f"{benchmark.title}: test set, mean and standard deviation", x=0.012, ha="left")
+    save(figure, path)
+
+
+def draw_importance(
+    benchmark: Benchmark, found: Mapping[Arm, Sequence[Importance]], path: Path
+) -> None:
+    """Fig. 5: the correlation of ω between tasks in each layer, the mean over seeds."""
+    layers = list(dict.fromkeys(name for runs in found.values() for name in runs[0].between_tasks))
+    figure = new_figure(2.2 * len(layers) + 1.6, 2.2 * len(found) + 0.8)
+    colours = ScalarMappable(Normalize(-1, 1), "RdBu_r")
+    panels = figure.subplots(len(found), len(layers), squeeze=False)
+    for row, (arm, runs) in zip(panels, found.items(), strict=True):
+        row[0].set_ylabel(label(arm, benchmark))
+        for axes, layer in zip(row, layers, strict=True):
+            matrix = np.mean([run.between_tasks[layer] for run in runs], axis=0)
+            axes.imshow(matrix, cmap=colours.cmap, norm=colours.norm)
+            between = np.mean([run.mean_between_tasks(layer) for run in runs])
+            axes.set_title(f"{layer}: {between:.3f}", fontsize=10)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    figure.colorbar(colours, ax=panels, shrink=0.6)
+    title = f"{benchmark.title}: correlation of ω between tasks, and its mean over pairs"
+    figure.suptitle(title, x=0.012, ha="left", fontsize=10)
     save(figure, path)
 
 

@@ -9,6 +9,7 @@ changes no bit of what is learned.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 
 import torch
 from pydantic import Field
@@ -23,6 +24,7 @@ from simulators.scenarios import Task
 
 FISHER_SAMPLES = 100  # of a task's training samples, the first ones
 OUTPUT = "output"
+IMPORTANCE, IMPORTANCE_TITLE = "importance", "Correlation of ω between tasks (Fig. 5)"  # a picture
 
 
 class Importance(Part):
@@ -42,9 +44,8 @@ class Importance(Part):
 
     def mean_between_tasks(self, layer: str) -> float:
         """Of the pairs of two tasks."""
-        matrix = torch.tensor(self.between_tasks[layer])
-        count = len(matrix)
-        return float((matrix.sum() - matrix.trace()) / (count * (count - 1)))
+        matrix = self.between_tasks[layer]
+        return mean(row[task] for number, row in enumerate(matrix) for task in range(number))
 
 
 class ObservedIntelligence(SynapticIntelligence):

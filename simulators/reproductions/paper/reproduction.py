@@ -10,11 +10,12 @@ from typing import Any
 from simulators.reproductions.jobs import Stop, Tell
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, Benchmark, BenchmarkName
+from simulators.reproductions.paper.importance import IMPORTANCE, IMPORTANCE_TITLE
 from simulators.reproductions.paper.summary import average, best, summarised
 from simulators.reproductions.paper.table import table
 from simulators.reproductions.paper.trial import PaperRecord, decided_by, defaults, run_arm
 from simulators.reproductions.records import Records
-from simulators.reproductions.reproduction import Reproduction
+from simulators.reproductions.reproduction import OVERVIEW, Reproduction
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         from simulators.reproductions.paper.figures import draw
 
         draw(self.benchmark, records, directory)
+
+    def titles(self, summary: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(OVERVIEW, self.benchmark.title), (IMPORTANCE, IMPORTANCE_TITLE)]
 
     def table(self, summary: dict[str, Any]) -> str:
         return table(self.benchmark, summary)

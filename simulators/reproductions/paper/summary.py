@@ -50,6 +50,7 @@ def summarised(benchmark: Benchmark, arm: Arm, records: Sequence[PaperRecord]) -
             round(mean(values), 5)
             for values in zip(*(record.curve for record in records), strict=True)
         ],
+        "importance": _importance(records),
     }
 
 
@@ -79,6 +80,24 @@ def best(arms: Sequence[Arm], records: Mapping[Arm, Sequence[PaperRecord]]) -> A
     """The one with the highest mean accuracy; of two equals the weaker."""
     ordered = sorted(arms, key=lambda arm: arm.strength or 0.0)
     return max(ordered, key=lambda arm: mean(map(average, records[arm])))
+
+
+def _importance(records: Sequence[PaperRecord]) -> dict[str, dict[str, float]] | None:
+    """By layer: correlations of ω between two tasks, and of importance with the Fisher information;
+    means over pairs or tasks, and seeds."""
+    found = [record.importance for record in records if record.importance]
+    if not found:
+        return None
+    return {
+        layer: {
+            "between_tasks": round(mean(one.mean_between_tasks(layer) for one in found), 5),
+            "with_fisher": round(mean(mean(one.with_fisher[layer]) for one in found), 5),
+            "with_fisher_ranks": round(
+                mean(mean(one.with_fisher_ranks[layer]) for one in found), 5
+            ),
+        }
+        for layer in found[0].between_tasks
+    }
 
 
 def _by_task(

@@ -24,7 +24,7 @@ def table(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> str
     published = PUBLISHED.get(benchmark.name, ())
     lines = [_line(arm, picked) for arm in (*tested, *held_back)]
     text = HEAD + "".join(lines + [_published(one) for one in published])
-    return text + _parts(benchmark, tested, published)
+    return text + _parts(benchmark, tested, published) + _importance(tested)
 
 
 def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
@@ -92,6 +92,21 @@ def _parts(
         return ""
     head = f"| {' | '.join([what, *names, 'source'])} |\n|---|{'--:|' * benchmark.tasks}---|\n"
     return "\n" + head + "".join(lines)
+
+
+def _importance(tested: Sequence[Mapping[str, Any]]) -> str:
+    """Of the arms in which it was looked at."""
+    lines = [
+        f"| {arm['title']} | {layer} | {one['between_tasks']:.3f} | {one['with_fisher']:.2f} "
+        f"| {one['with_fisher_ranks']:.2f} |\n"
+        for arm in tested
+        for layer, one in (arm["importance"] or {}).items()
+    ]
+    head = (
+        "\n| importance | layer | ω between two tasks | with the Fisher information | their ranks "
+        "|\n|---|---|--:|--:|--:|\n"
+    )
+    return (head + "".join(lines)).replace("-0.", "−0.") if lines else ""
 
 
 def _cells(values: Sequence[float], count: int) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, NONE, SI
+from simulators.reproductions.paper.importance import Importance
 from simulators.reproductions.paper.summary import summarised
 from simulators.reproductions.paper.trial import PaperRecord, Row, decided_by
 
@@ -45,6 +46,15 @@ def record(seed: int = 0, arm: Arm = SHORT, **fields: Any) -> PaperRecord:
     return PaperRecord(seed=seed, **(given | fields))
 
 
+def importance(between: float) -> Importance:
+    """Of two layers and two tasks; ω of the first layer has nothing in common."""
+    return Importance(
+        between_tasks={"hidden-1": [[1, 0], [0, 1]], "hidden-2": [[1, between], [between, 1]]},
+        with_fisher={"hidden-1": [0.5, 0.7], "hidden-2": [0.2, 0.4]},
+        with_fisher_ranks={"hidden-1": [0.9, 0.8], "hidden-2": [0.6, 0.6]},
+    )
+
+
 def held_back(arm: Arm, accuracy: float) -> PaperRecord:
     row = Row(after="a", validation={"a": accuracy}, train={"a": 1.0})
     return record(arm=arm, rows=[row], tasks=["a"])
@@ -60,4 +70,4 @@ def summary(*records: PaperRecord) -> dict[str, Any]:
     return found
 
 
-__all__ = ["DIGITS", "NONE", "SHORT", "SI", "held_back", "record", "rows", "summary"]
+__all__ = ["DIGITS", "NONE", "SHORT", "SI", "held_back", "importance", "record", "rows", "summary"]

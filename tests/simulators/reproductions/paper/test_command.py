@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.image import imread
@@ -17,7 +18,9 @@ from services.command import main
 from simulators.reproductions.command import reproduce
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI
-from simulators.reproductions.paper.trial import PaperRecord, run_arm
+from simulators.reproductions.paper.trial import PaperRecord, decided_by, run_arm
+from simulators.reproductions.records import Records
+from tests.simulators.reproductions.paper.making import importance, record
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 NAME = "split-digits"
@@ -131,3 +134,22 @@ def test_help_names_every_method(name: str) -> None:
     assert told.exit_code == 0
     for method in METHODS:
         assert method in told.stdout
+
+
+def test_importance_is_of_two_runs_of_permuted_mnist(tmp_path: Path) -> None:
+    """Their records are made by hand: a run takes more than an hour."""
+    benchmark = BENCHMARKS["permuted-mnist"]
+    for arm in (Arm(SI, 0.1, 20, 10), Arm(NONE, None, 20, 10)):
+        told: dict[str, Any] = {
+            "scenario": arm.name(benchmark),
+            "method": arm.method,
+            "strength": arm.strength,
+        }
+        made = record(settings=decided_by(benchmark, arm, 0), importance=importance(0.5), **told)
+        Records(tmp_path / benchmark.name / "runs", PaperRecord).write(made)
+    assert main(["reproduce", "importance-correlation", "--directory", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "permuted-mnist.json").read_text())
+    assert list(summary) == ["synaptic-intelligence-c-0.1", "none"]
+    for arm in summary.values():
+        assert arm["importance"]["hidden-2"]["between_tasks"] == 0.5
+    assert imread(tmp_path / "permuted-mnist" / "importance.png").size

@@ -13,7 +13,14 @@ from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, SCRATCH, Shape
 from simulators.reproductions.paper.figures import draw
 from simulators.reproductions.paper.trial import PaperRecord, Row
-from tests.simulators.reproductions.paper.making import DIGITS, NONE, SHORT, held_back, record
+from tests.simulators.reproductions.paper.making import (
+    DIGITS,
+    NONE,
+    SHORT,
+    held_back,
+    importance,
+    record,
+)
 
 BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
 every = pytest.mark.parametrize("shape", get_args(Shape))
@@ -61,3 +68,16 @@ def test_the_same_records_give_the_same_bytes(shape: Shape, tmp_path: Path) -> N
 def test_what_a_strength_is_chosen_by_is_not_shown(shape: Shape, tmp_path: Path) -> None:
     path = drawn(shape, tmp_path, held_back(SHORT._replace(validation=True), 0.9))
     assert not path.exists()
+
+
+def test_importance_has_a_picture_of_those_that_were_looked_at(tmp_path: Path) -> None:
+    drawn("curves", tmp_path / "none", record())
+    assert not (tmp_path / "none" / "importance.png").exists()
+    none = record(arm=Arm(NONE, None, 2, 2), importance=importance(0.5))
+    drawn("curves", tmp_path / "one", none)
+    drawn("curves", tmp_path / "two", record(importance=importance(-0.5)), none)
+    one, two = (imread(tmp_path / name / "importance.png") for name in ("one", "two"))
+    assert len(two) > len(one)  # a row each
+    red, blue = (pixels[..., 0] - pixels[..., 2] for pixels in (one, two))
+    assert red.max() > 0.3
+    assert blue.min() < -0.3

@@ -6,7 +6,7 @@ from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, SCRATCH, SI
 from simulators.reproductions.paper.summary import summarised
 from simulators.reproductions.paper.trial import Row
-from tests.simulators.reproductions.paper.making import DIGITS, SHORT, record, rows
+from tests.simulators.reproductions.paper.making import DIGITS, SHORT, importance, record, rows
 
 
 def test_it_adds_up_the_runs() -> None:
@@ -31,6 +31,15 @@ def test_it_adds_up_the_runs() -> None:
         "accuracy_sd": {"a": pytest.approx(0.21213), "b": 0.0},
         "accuracy_training": {"a": 0.86, "b": 0.81},
         "average_accuracy_after_each_task": [0.95, 0.825],
+        "importance": None,
+    }
+
+
+def test_importance_is_its_mean_over_pairs_of_tasks_and_seeds() -> None:
+    runs = [record(importance=importance(0.25)), record(1, importance=importance(0.75))]
+    assert summarised(DIGITS, SHORT, runs)["importance"] == {
+        "hidden-1": {"between_tasks": 0, "with_fisher": 0.6, "with_fisher_ranks": 0.85},
+        "hidden-2": {"between_tasks": 0.5, "with_fisher": 0.3, "with_fisher_ranks": 0.6},
     }
 
 

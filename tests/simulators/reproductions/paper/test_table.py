@@ -3,7 +3,14 @@ from __future__ import annotations
 from simulators.reproductions.paper.catalogue import BENCHMARKS
 from simulators.reproductions.paper.published import PUBLISHED
 from simulators.reproductions.paper.table import table
-from tests.simulators.reproductions.paper.making import DIGITS, SHORT, held_back, record, summary
+from tests.simulators.reproductions.paper.making import (
+    DIGITS,
+    SHORT,
+    held_back,
+    importance,
+    record,
+    summary,
+)
 
 RIVAL = SHORT._replace(validation=True)
 
@@ -23,6 +30,15 @@ def test_it_says_by_what_a_strength_was_chosen() -> None:
     text = table(DIGITS, summary(record(), held_back(RIVAL, 0.9)))
     assert "| here, reduced, c chosen on training samples held back |" in text
     assert "| here, reduced, on training samples held back |" in text
+
+
+def test_importance_has_a_line_for_each_layer() -> None:
+    lines = table(DIGITS, summary(record(importance=importance(-0.25)))).splitlines()
+    assert lines[-2:] == [
+        "| SI, c = 1, 2 epochs, 2 tasks | hidden-1 | 0.000 | 0.60 | 0.85 |",
+        "| SI, c = 1, 2 epochs, 2 tasks | hidden-2 | −0.250 | 0.30 | 0.60 |",
+    ]
+    assert len({line.count("|") for line in lines[-4:]}) == 1
 
 
 def test_all_rows_are_as_wide_as_their_head_and_all_that_is_published_is_there() -> None:
