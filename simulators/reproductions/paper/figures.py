@@ -179,7 +179,7 @@ def draw_importance(
             axes.set_xticks([])
             axes.set_yticks([])
     figure.colorbar(colours, ax=panels, shrink=0.6)
-    title = f"{benchmark.title}: correlation of ω between tasks, and its mean over pairs"
+    title = "Correlation of ω between tasks, and the mean over pairs"
     figure.suptitle(title, x=0.012, ha="left", fontsize=10)
     save(figure, path)
 
