@@ -20,7 +20,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent reproduce-paper \
-  constraints clean
+  reproduce-quick constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,12 @@ reproduce-paper: $(READY)  ## the paper's benchmarks as its authors ran them, da
 	for benchmark in split-mnist permuted-mnist split-cifar; do \
 	  $(BIN)/si-stream reproduce $$benchmark --directory docs/results --page docs/results.md \
 	    --processes $(PROCESSES) || exit; \
+	done
+
+reproduce-quick: $(READY)  ## the same in small, with every method; minutes; si-stream-results/quick
+	for benchmark in split-mnist permuted-mnist split-cifar; do \
+	  $(BIN)/si-stream reproduce $$benchmark --methods all --epochs 1 --task-count 2 --seeds 1 \
+	    --samples-per-task 2000 --directory si-stream-results/quick --processes 2 || exit; \
 	done
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows

@@ -20,21 +20,25 @@ from simulators.reproductions.paper.catalogue import (
     Benchmark,
 )
 
+ALL = "all"
 NAME = re.compile(
     r"(?P<method>[a-z][a-z0-9-]*?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
-    r"(-(?P<epochs>[0-9]+)-epochs)?(-(?P<tasks>[0-9]+)-tasks)?(?P<validation>-validation)?"
+    r"(-(?P<epochs>[0-9]+)-epochs)?(-(?P<tasks>[0-9]+)-tasks)?(-(?P<samples>[0-9]+)-samples)?"
+    r"(?P<validation>-validation)?"
 )
 
 
 class Arm(NamedTuple):
     """``validation``: it is to choose a strength by, so it learns nine tenths of each task's
-    training samples and is tested on the last tenth; the test set is not read."""
+    training samples and is tested on the last tenth; the test set is not read. ``samples``: at most
+    so many training samples of each task, drawn by the seed; None: all."""
 
     method: str
     strength: float | None
     epochs: int
     tasks: int
     validation: bool = False
+    samples: int | None = None
 
     @property
     def has_strength(self) -> bool:
@@ -52,6 +56,7 @@ class Arm(NamedTuple):
             int(parts["epochs"] or benchmark.epochs),
             int(parts["tasks"] or benchmark.tasks),
             parts["validation"] is not None,
+            int(parts["samples"]) if parts["samples"] else None,
         )
 
     def name(self, benchmark: Benchmark) -> str:
@@ -66,12 +71,17 @@ class Arm(NamedTuple):
             + (f"-c-{self.strength:g}" if self.strength is not None else "")
             + (f"-{self.epochs}-epochs" if self.epochs != benchmark.epochs else "")
             + (f"-{self.tasks}-tasks" if self.tasks != benchmark.tasks else "")
+            + (f"-{self.samples}-samples" if self.samples is not None else "")
             + ("-validation" if self.validation else "")
         )
 
     def is_shorter(self, benchmark: Benchmark) -> bool:
         """Than the authors' runs."""
-        return self.epochs < benchmark.epochs or self.tasks < benchmark.tasks
+        return (
+            self.epochs < benchmark.epochs
+            or self.tasks < benchmark.tasks
+            or self.samples is not None
+        )
 
 
 def planned(
@@ -81,16 +91,21 @@ def planned(
     strengths: Sequence[float] = (),
     epochs: int | None = None,
     tasks: int | None = None,
+    samples: int | None = None,
 ) -> list[Arm]:
     """The arms that are asked for; the authors' where nothing is said.
 
     Args:
+        methods: by name; `ALL` are those that the benchmark allows.
         strengths: of each method that has one.
 
     Raises:
         SettingsError: there is no such method, or strengths are for none of them.
     """
-    names = list(dict.fromkeys(methods or benchmark.methods))
+    named = methods or benchmark.methods
+    if ALL in named:
+        named = [name for name in METHODS if name != DROPOUT or not benchmark.has_dropout]
+    names = list(dict.fromkeys(named))
     for name in names:
         if name not in METHODS:
             raise SettingsError(f"there is no method {name!r}; there are {', '.join(METHODS)}")
@@ -104,7 +119,7 @@ def planned(
             f"out, or name a method that has one, such as {SI}"
         )
     return [
-        Arm(name, strength, epochs or benchmark.epochs, tasks or benchmark.tasks)
+        Arm(name, strength, epochs or benchmark.epochs, tasks or benchmark.tasks, samples=samples)
         for name in names
         for strength in dict.fromkeys(_strengths(name, benchmark, strengths))
     ]

@@ -11,15 +11,16 @@ from typing import Annotated
 import typer
 
 from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
-from simulators.reproductions.paper.arm import planned, rivals
+from simulators.reproductions.paper.arm import ALL, planned, rivals
 from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI, Benchmark
 
 Methods = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help=f"May be said again. There are {', '.join(METHODS)}: dropout is none with half of the "
-        "hidden units dropped, joint all tasks at the same time, from-scratch a network for each.",
+        help=f"May be said again. There are {', '.join(METHODS)}, and {ALL} of them: dropout is "
+        "none with half of the hidden units dropped, joint all tasks at the same time, "
+        "from-scratch a network for each.",
         show_default="the authors'",
     ),
 ]
@@ -46,6 +47,10 @@ Epochs = Annotated[
 TaskCount = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many tasks.", show_default="all")
 ]
+Samples = Annotated[
+    int | None,
+    typer.Option(min=10, help="Of a task, drawn by the seed, to train on.", show_default="all"),
+]
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Of each method.", show_default="the authors'")
 ]
@@ -55,6 +60,7 @@ def importance_command(
     seeds: Seeds = None,
     epochs: Epochs = None,
     task_count: TaskCount = None,
+    samples_per_task: Samples = None,
     directory: Directory = RESULTS,
     processes: Processes = 1,
     device: Device = "auto",
@@ -72,6 +78,7 @@ def importance_command(
         strength=[0.1],
         epochs=epochs,
         task_count=task_count,
+        samples_per_task=samples_per_task,
         seeds=seeds,
         directory=directory,
         processes=processes,
@@ -90,6 +97,7 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
         grid: Grid = False,
         epochs: Epochs = None,
         task_count: TaskCount = None,
+        samples_per_task: Samples = None,
         seeds: Seeds = None,
         directory: Directory = RESULTS,
         processes: Processes = 1,
@@ -102,6 +110,7 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
             strengths=strength or (),
             epochs=epochs,
             tasks=task_count,
+            samples=samples_per_task,
         )
         to_choose = rivals(benchmark, arms, strength or ()) if grid else []
         from simulators.reproductions.paper.overview import write_overview

@@ -24,6 +24,7 @@ FIGURES = (
     "seeds",
     "epochs",
     "tasks",
+    "samples_per_task",
     "reduced",
     "device",
 )
@@ -81,7 +82,7 @@ def chosen(summary: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _kind(arm: Mapping[str, Any]) -> tuple[Any, ...]:
-    return arm["method"], arm["epochs"], arm["tasks"]
+    return arm["method"], arm["epochs"], arm["tasks"], arm["samples_per_task"]
 
 
 def _nearest(benchmark: Benchmark, arms: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -92,7 +93,9 @@ def _nearest(benchmark: Benchmark, arms: Iterable[Mapping[str, Any]]) -> Mapping
     def distance(arm: Mapping[str, Any]) -> tuple[Any, ...]:
         strength = arm["strength"]
         rank = theirs.index(strength) if strength in theirs else len(theirs)
-        return arm["reduced"], -arm["tasks"], -arm["epochs"], rank, -arm["seeds"], strength or 0.0
+        samples = arm["samples_per_task"] or float("inf")
+        length = -arm["tasks"], -arm["epochs"], -samples
+        return arm["reduced"], *length, rank, -arm["seeds"], strength or 0.0
 
     return min(arms, key=distance)
 

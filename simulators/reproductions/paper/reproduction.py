@@ -43,7 +43,8 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         def place(name: str) -> tuple[Any, ...]:
             arm = arms[name]
             known = order.index(arm.method) if arm.method in order else len(order)
-            return known, arm.method, arm.validation, -(arm.strength or 0.0), -arm.epochs, name
+            strength = -(arm.strength or 0.0)
+            return known, arm.method, arm.validation, strength, -arm.epochs, name
 
         return sorted(arms, key=place)
 

@@ -17,8 +17,8 @@ from simulators.reproductions.spread import rounded, standard_deviation, standar
 
 
 def summarised(benchmark: Benchmark, arm: Arm, records: Sequence[PaperRecord]) -> dict[str, Any]:
-    """Of one arm, one record or more. ``reduced``: with fewer epochs, tasks or seeds than the
-    authors had."""
+    """Of one arm, one record or more. ``reduced``: with fewer epochs, tasks, samples or seeds than
+    the authors had."""
     averages = [average(record) for record in records]
     sequence = records[0].is_sequence and len(records[0].tasks) > 1
     matrices = [record.matrix for record in records] if sequence else []
@@ -30,6 +30,7 @@ def summarised(benchmark: Benchmark, arm: Arm, records: Sequence[PaperRecord]) -
         "seeds": len(records),
         "epochs": arm.epochs,
         "tasks": arm.tasks,
+        "samples_per_task": arm.samples,
         "reduced": arm.is_shorter(benchmark) or len(records) < benchmark.seeds,
         "tested_on": "validation" if arm.validation else "test",
         "average_accuracy": round(mean(averages), 5),
@@ -73,6 +74,8 @@ def label(arm: Arm, benchmark: Benchmark) -> str:
         parts.append(f"{arm.epochs} epochs")
     if arm.tasks != benchmark.tasks:
         parts.append(f"{arm.tasks} tasks")
+    if arm.samples is not None:
+        parts.append(f"{arm.samples:,} samples a task")
     return ", ".join(parts) + (" (to choose c by)" if arm.validation else "")
 
 

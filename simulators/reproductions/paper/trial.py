@@ -121,7 +121,9 @@ def defaults() -> dict[str, Any]:
 
 def recipe(benchmark: Benchmark, arm: Arm) -> Recipe:
     replay = ReplayOptions(epochs_per_task=arm.epochs, holdout=False)
-    return Recipe(data=benchmark.name, task_count=arm.tasks, replay=replay)
+    return Recipe(
+        data=benchmark.name, task_count=arm.tasks, samples_per_task=arm.samples, replay=replay
+    )
 
 
 def learner(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> Settings:

@@ -18,6 +18,8 @@ PERMUTED = BENCHMARKS["permuted-mnist"]
         Arm(SI, 0.02, 3, 10),
         Arm(SI, 1e-5, 3, 2, validation=True),
         Arm(SI, 0.0, 1, 1),
+        Arm(SI, 0.1, 3, 2, samples=500),
+        Arm(NONE, None, 20, 10, validation=True, samples=500),
     ],
     ids=str,
 )
@@ -48,6 +50,19 @@ def test_a_strength_is_for_the_methods_that_have_one() -> None:
     assert arms == [Arm(NONE, None, 4, 6), Arm(SI, 2.0, 4, 6), Arm(SI, 3.0, 4, 6)]
     with pytest.raises(SettingsError, match="strength 2 is for none of the methods none"):
         planned(PERMUTED, methods=[NONE], strengths=[2.0])
+
+
+def test_all_are_those_that_the_benchmark_allows() -> None:
+    assert {arm.method for arm in planned(PERMUTED, methods=["all"])} == set(METHODS)
+    cifar = planned(BENCHMARKS["split-cifar"], methods=["all"])
+    assert {arm.method for arm in cifar} == set(METHODS) - {"dropout"}
+
+
+def test_of_fewer_samples_it_is_shorter_than_the_authors() -> None:
+    (arm,) = planned(PERMUTED, methods=[NONE], samples=500)
+    assert arm == Arm(NONE, None, 20, 10, samples=500)
+    assert arm.is_shorter(PERMUTED)
+    assert not arm._replace(samples=None).is_shorter(PERMUTED)
 
 
 def test_a_method_that_there_is_not_is_refused() -> None:

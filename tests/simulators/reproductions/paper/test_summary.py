@@ -19,6 +19,7 @@ def test_it_adds_up_the_runs() -> None:
         "seeds": 2,
         "epochs": 2,
         "tasks": 2,
+        "samples_per_task": None,
         "reduced": True,
         "tested_on": "test",
         "average_accuracy": 0.825,

@@ -136,6 +136,16 @@ def test_every_method_is_one_network_that_learns_task_after_task(method: str) ->
     assert (found.importance is not None) == (method in (SI, NONE))
 
 
+def test_of_fewer_samples_it_learns_so_many_of_each_task_and_is_tested_on_all(
+    record: PaperRecord,
+) -> None:
+    found = run(ARM._replace(samples=100))
+    assert found.samples == ARM.epochs * ARM.tasks * 100
+    assert found.scenario == "synaptic-intelligence-c-1-2-epochs-3-tasks-100-samples"
+    assert [list(row.test) for row in found.rows] == [list(row.test) for row in record.rows]
+    assert found.rows[0].test != record.rows[0].test
+
+
 def test_from_scratch_each_task_has_a_network_of_its_own(
     record: PaperRecord, scenario: Scenario
 ) -> None:
