@@ -78,6 +78,18 @@ def kcat() -> str:
     return shutil.which("kcat") or _missing("needs kcat (Debian, Ubuntu: apt install kcat)")
 
 
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """The command of curl, which the README and the demo show."""
+    return shutil.which("curl") or _missing("needs curl")
+
+
+@pytest.fixture(scope="session")
+def cpp_compiler() -> str:
+    """What torch.compile compiles with on a CPU."""
+    return shutil.which("g++") or _missing("needs g++, a C++ compiler")
+
+
 @pytest.fixture
 def unsteady_kafka(local_kafka: LocalBroker) -> Iterator[LocalBroker]:
     """The broker, for a test that takes it away; it runs again when the test is over."""

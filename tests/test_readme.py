@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -42,8 +41,7 @@ def script() -> str:
     return "\n".join(parts)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the README uses curl")
-@pytest.mark.usefixtures("bare_environment")
+@pytest.mark.usefixtures("bare_environment", "curl")
 def test_its_commands_do_what_it_says(tmp_path: Path) -> None:
     ports = {"8080": free_port(), "9101": free_port()}
     text = re.sub(r"8080|9101", lambda usual: str(ports[usual.group()]), script())

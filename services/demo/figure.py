@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from services.demo.story import TRACKS, Story, short_names
+from simulators.reproductions.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    ORANGE,
+    PINK,
+    SHADE,
+    grid,
+    styled,
+)
 
-# Okabe & Ito (2008): told apart by colour-blind people too; the lines are also labelled.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-TEXT, FAINT = "#222222", "#8a8a8a"
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": TEXT,
-    "axes.labelcolor": TEXT,
-    "axes.edgecolor": FAINT,
-    "xtick.color": TEXT,
-    "ytick.color": TEXT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "#56B4E9", "#E69F00")  # the lines are also labelled
 TOP = 101.5  # of the curves' axis in %, so that a line at 100 is seen whole
 LEAST = 0.3  # darkest in a matrix: of two classes chance gets half right, and worse is possible
 
@@ -35,7 +30,7 @@ def draw(story: Story, path: Path) -> None:
     """Write the picture as a PNG."""
     tracks = list(story.ends)
     names = short_names(list(story.samples_of))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(5.2 * len(tracks), 7.6), layout="constrained", facecolor="white")
         axes = figure.subplots(2, len(tracks), height_ratios=(1, 1.15), squeeze=False)
         for column, track in enumerate(tracks):
@@ -55,7 +50,7 @@ def draw_curves(axes: Axes, story: Story, track: str, names: list[str]) -> None:
     starts = [*story.began.values(), last.samples]
     for number, (first, then) in enumerate(pairwise(starts)):
         if number % 2 == 0:
-            axes.axvspan(first, then, color="#f3f3f3", lw=0)
+            axes.axvspan(first, then, color=SHADE, lw=0)
         axes.text((first + then) / 2, TOP + 1, names[number], ha="center", color=FAINT)
     accuracies = [accuracy for curve in story.curves.values() for _, accuracy in curve]
     floor = min(50.0, 10 * (100 * min(accuracies) // 10))
@@ -70,7 +65,7 @@ def draw_curves(axes: Axes, story: Story, track: str, names: list[str]) -> None:
     axes.set_ylim(floor, TOP)
     axes.set_xlim(0, last.samples)
     axes.set_xlabel("samples learned")
-    axes.grid(axis="y", color="#dddddd", lw=0.6)
+    grid(axes)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
 

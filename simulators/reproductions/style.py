@@ -1,4 +1,4 @@
-"""How the pictures of reproductions look: colours that colour-blind people can tell apart, too."""
+"""How pictures look: colours that colour-blind people can tell apart, too."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -116,7 +115,7 @@ def test_mnist_is_remembered_with_synaptic_intelligence_and_forgotten_without(
     assert shadow_average <= main_average - 0.05
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the command shown uses curl")
+@pytest.mark.usefixtures("curl")
 def test_on_a_terminal_it_keeps_running_and_its_curl_command_works(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     options = ["--keep-running", "--epochs", "2", "--directory", str(tmp_path), "--port", "0"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -86,7 +85,7 @@ def test_the_path_integral_counts_the_step_that_rounding_left(kernel: Kernel) ->
     assert path_integral.eq(0).all()
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.usefixtures("cpp_compiler")
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_the_compiled_step_is_the_plain_one_up_to_rounding(kind: str) -> None:
     few_ulps = 8 * torch.finfo(torch.float32).eps
