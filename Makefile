@@ -87,7 +87,7 @@ reproduce-paper: $(READY)  ## the paper's benchmarks as its authors ran them, da
 	    --processes $(PROCESSES) || exit; \
 	done
 
-reproduce-quick: $(READY)  ## the same in small, with every method; minutes; si-stream-results/quick
+reproduce-quick: $(READY)  ## the same in small, every method of each; minutes; si-stream-results/quick
 	for benchmark in split-mnist permuted-mnist split-cifar; do \
 	  $(BIN)/si-stream reproduce $$benchmark --methods all --epochs 1 --task-count 2 --seeds 1 \
 	    --samples-per-task 2000 --directory si-stream-results/quick --processes 2 || exit; \

@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.rounds import Effort, Figure
 from deploy.kafka.local_broker import NotAvailable
+from simulators.reproductions.machine import commit
 
 LATEST = Path(__file__).with_name("latest.json")
 
@@ -33,7 +34,12 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="A round that is too short to say anything.")
     ] = False,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the figures go.")] = LATEST,
+    output: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Where the figures go, beside those that are there of others."
+        ),
+    ] = LATEST,
 ) -> None:
     """Set the speed of SI Stream beside its baselines; about eleven minutes on two cores."""
     unknown = sorted(set(only or ()) - BENCHMARKS.keys())
@@ -48,7 +54,9 @@ def main(
                 figures[name] = _run(name, effort)
             except NotAvailable as error:
                 print(f"{name} is skipped: {error}")
-    entries = {name: found._asdict() for name, found in figures.items()}
+    entries = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
+    code = commit()
+    entries |= {name: {**found._asdict(), "commit": code} for name, found in figures.items()}
     output.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     Console().print(_table(figures))
     print(f"written to {output}")

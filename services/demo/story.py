@@ -56,10 +56,10 @@ class Story:
         return min(len(ends) for ends in self.ends.values())
 
     def forgotten(self, track: str, boundary: int, task: int) -> float:
-        """How far a task's accuracy at a boundary is below its best before."""
+        """How far a task's accuracy at a boundary is below its best before; 0 at its first."""
         rows = [end.row for end in self.ends[track][: boundary + 1]]
-        cells = [row[task] or 0.0 for row in rows if task < len(row)]
-        return max(cells) - cells[-1]
+        cells = [cell for row in rows if task < len(row) and (cell := row[task]) is not None]
+        return max(cells[:-1]) - cells[-1] if len(cells) > 1 else 0.0
 
 
 def follow(directory: Path, check: Callable[[], None]) -> Iterator[events.Event]:

@@ -163,6 +163,12 @@ class Course(Host):
                     self._at_boundary(event.task)
             case events.Rewound():
                 self._rewind(event.samples, event.again)
+            case events.BatchSkipped():
+                raise SettingsError(
+                    f"the loss or a gradient of {event.samples} samples of task {event.task!r} was "
+                    "not a finite number: a run that leaves samples out is none; lower the "
+                    "learning rate"
+                )
             case events.Rejected():
                 raise SettingsError(
                     f"the learner rejects what the simulator sends, {event.detail}: "

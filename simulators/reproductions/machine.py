@@ -1,22 +1,37 @@
-"""The machine and the code that a run was made with, for its record."""
+"""The machine and the code that a run was made with, for its record.
+
+Invariant: the code is that which the process loaded, whatever is committed while it runs.
+"""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-PACKAGES = ("torch", "river", "numpy")
+from si_stream.checkpoints.copies import arithmetic
+from si_stream.state import State
+
+PACKAGES = ("torch", "river", "numpy", "numba", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+def made_on(state: State) -> dict[str, Any]:
+    """What the bits of a learner's weights depend on beside settings and versions."""
+    told = arithmetic(state)
+    return {name: told[name] for name in ("device", "threads", "kernel", "cpu")}
+
+
+@cache
 def commit() -> str:
     """Of the tree that this code lies in, with ``-dirty`` where it is not as committed; empty where
-    it lies in none."""
+    it lies in none. As it was when this was asked first, which is before a run."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         told = subprocess.run(

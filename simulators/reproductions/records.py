@@ -40,6 +40,8 @@ class Record(Part):
     commit: str
     device: str
     threads: int
+    kernel: str = ""  # empty in records of before these two were told
+    cpu: str = ""
     seconds: float
 
 

@@ -7,7 +7,7 @@ the records in the directory alone, those of the settings that the runs have now
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
@@ -85,6 +85,10 @@ class Reproduction(ABC, Generic[R]):
         """
 
     @abstractmethod
+    def command(self, scenario: str, seeds: int) -> str:
+        """That does so many of its runs, from seed 0 on."""
+
+    @abstractmethod
     def line(self, record: R) -> str:
         """What came out, for people."""
 
@@ -131,7 +135,6 @@ def reproduce(
     seeds: int | None = None,
     processes: int = 1,
     device: str = "auto",
-    command: str = "",
     page: Path | None = None,
     stop: Stop = lambda: False,
 ) -> bool:
@@ -140,7 +143,6 @@ def reproduce(
     Args:
         chosen: scenarios; the usual ones where none is named.
         seeds: of each scenario, from 0 on; each one's own number by default.
-        command: to do it again, for the summary.
         page: a document that has the table between two marks.
 
     Returns:
@@ -166,14 +168,22 @@ def reproduce(
         with screen.watching(jobs) as watcher:
             if not run_jobs(jobs, processes, watcher, stop):
                 return False
-    summarise(reproduction, place, command, page)
+    summarise(reproduction, place, page)
     return True
 
 
-def summarise(
-    reproduction: Reproduction[R], place: Place, command: str, page: Path | None = None
-) -> dict[str, Any]:
+def summarise(reproduction: Reproduction[R], place: Place, page: Path | None = None) -> None:
     """Summary and pictures of the records that there are."""
+    found = recorded(reproduction, place)
+    summary = summary_of(reproduction, found)
+    write_json(place.summary, summary)
+    reproduction.draw(found, summary, place.pictures)
+    if page is not None:
+        renew(page, reproduction.name, block(reproduction, summary, place, page))
+
+
+def recorded(reproduction: Reproduction[R], place: Place) -> dict[str, list[R]]:
+    """The records of each scenario that has some."""
     records = Records(place.runs, reproduction.kind)
     defaults = reproduction.defaults()
     found: dict[str, list[R]] = {}
@@ -182,15 +192,19 @@ def summarise(
             settings = reproduction.settings(name, seed)
             if record := records.find(name, seed, settings, defaults):
                 found.setdefault(name, []).append(record)
-    summary = {
-        name: {**reproduction.summarise(name, runs), **origin(runs, command)}
+    return found
+
+
+def summary_of(reproduction: Reproduction[R], found: Mapping[str, Sequence[R]]) -> dict[str, Any]:
+    """What ``NAME.json`` says of the records."""
+    return {
+        name: {
+            **reproduction.summarise(name, runs),
+            **origin(runs),
+            "command": reproduction.command(name, len(runs)),
+        }
         for name, runs in found.items()
     }
-    write_json(place.summary, summary)
-    reproduction.draw(found, summary, place.pictures)
-    if page is not None:
-        renew(page, reproduction.name, block(reproduction, summary, place, page))
-    return summary
 
 
 def block(reproduction: Reproduction[R], summary: dict[str, Any], place: Place, page: Path) -> str:
@@ -199,19 +213,20 @@ def block(reproduction: Reproduction[R], summary: dict[str, Any], place: Place, 
     return shown(reproduction.table(summary), titles, place.pictures, page)
 
 
-def origin(runs: Sequence[R], command: str) -> dict[str, Any]:
+def origin(runs: Sequence[R]) -> dict[str, Any]:
     """How the runs of a scenario were made."""
     return {
         "run_seconds": round(sum(run.seconds for run in runs)),
         "device": _joined(run.device for run in runs),
         "threads": _joined(str(run.threads) for run in runs),
+        "kernel": _joined(run.kernel for run in runs),
+        "cpu": _joined(run.cpu for run in runs),
         "versions": {
-            name: _joined(run.versions[name] for run in runs) for name in runs[0].versions
+            name: _joined(run.versions.get(name, "") for run in runs) for name in runs[0].versions
         },
-        "command": command,
         "commit": _joined(run.commit for run in runs),
     }
 
 
 def _joined(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(values))
+    return ", ".join(dict.fromkeys(filter(None, values)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +48,6 @@ class Runner:
                 seeds=self._seeds,
                 processes=self._processes,
                 device=self._device,
-                command=shlex.join(["si-stream", *sys.argv[1:]]),
                 page=self._page,
                 stop=lambda: bool(caught),
             )

@@ -67,13 +67,15 @@ def test_the_names_are_these() -> None:
 def test_the_command_prints_a_table_and_writes_the_entries(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     name = "state_bytes_per_parameter"
+    output.write_text('{"another": {"value": 1}}')
     arguments = ["--quick", "--only", name, "--output", str(output)]
     ran = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert ran.exit_code == 0, ran.output
     assert name in ran.stdout
     entries = json.loads(output.read_text())
-    assert entries.keys() == {name}
-    assert entries[name].keys() == {"value", "unit", "baseline", "spread"}
+    assert entries.keys() == {name, "another"}  # of another call, which is left as it is
+    assert entries["another"] == {"value": 1}
+    assert entries[name].keys() == {"value", "unit", "baseline", "spread", "commit"}
 
 
 def test_a_benchmark_without_its_broker_is_skipped_with_the_reason(tmp_path: Path) -> None:

@@ -68,11 +68,25 @@ class Arm(NamedTuple):
         """
         return (
             self.method
-            + (f"-c-{self.strength:g}" if self.strength is not None else "")
+            + (f"-c-{told(self.strength)}" if self.strength is not None else "")
             + (f"-{self.epochs}-epochs" if self.epochs != benchmark.epochs else "")
             + (f"-{self.tasks}-tasks" if self.tasks != benchmark.tasks else "")
             + (f"-{self.samples}-samples" if self.samples is not None else "")
             + ("-validation" if self.validation else "")
+        )
+
+    def options(self) -> str:
+        """Of the benchmark's command; of a strength to choose by, with no other to choose from.
+
+        >>> Arm("synaptic-intelligence", 0.1, 20, 10).options()
+        '--methods synaptic-intelligence --strength 0.1 --epochs 20 --task-count 10'
+        """
+        return (
+            f"--methods {self.method}"
+            + (f" --strength {told(self.strength)}" if self.strength is not None else "")
+            + f" --epochs {self.epochs} --task-count {self.tasks}"
+            + (f" --samples-per-task {self.samples}" if self.samples is not None else "")
+            + (" --grid" if self.validation else "")
         )
 
     def is_shorter(self, benchmark: Benchmark) -> bool:
@@ -82,6 +96,16 @@ class Arm(NamedTuple):
             or self.tasks < benchmark.tasks
             or self.samples is not None
         )
+
+
+def told(strength: float) -> str:
+    """As short as it can be read back.
+
+    >>> told(1.0), told(0.1), told(0.12345678)
+    ('1', '0.1', '0.12345678')
+    """
+    short = f"{strength:g}"
+    return short if float(short) == strength else repr(strength)
 
 
 def planned(

@@ -65,15 +65,17 @@ def overview(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> 
 
 def chosen(summary: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The arms at the strength that came out best on the samples held back, of the runs of the same
-    method that were as long; of two equals the weaker."""
+    method that were as long, over as many seeds as any; of two equals the weaker."""
     tried: dict[Any, list[Mapping[str, Any]]] = {}
     for arm in summary.values():
         if arm["tested_on"] == "validation":
             tried.setdefault(_kind(arm), []).append(arm)
-    best = {
-        kind: max(rivals, key=lambda arm: (arm["average_accuracy"], -arm["strength"]))["strength"]
-        for kind, rivals in tried.items()
-    }
+    best = {}
+    for kind, rivals in tried.items():
+        seeds = max(arm["seeds"] for arm in rivals)  # fewer: the choice was broken off there
+        whole = [arm for arm in rivals if arm["seeds"] == seeds]
+        winner = max(whole, key=lambda arm: (arm["average_accuracy"], -arm["strength"]))
+        best[kind] = winner["strength"]
     return [
         arm
         for arm in summary.values()
@@ -86,16 +88,16 @@ def _kind(arm: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _nearest(benchmark: Benchmark, arms: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Not reduced if there is such a one, else the longest; at the authors' strength if there is,
-    the first of theirs before the others."""
+    """Not reduced if there is such a one; as long as theirs, or nearly; at the authors' strength if
+    there is, the first of theirs before the others."""
     theirs = benchmark.strengths
 
     def distance(arm: Mapping[str, Any]) -> tuple[Any, ...]:
         strength = arm["strength"]
         rank = theirs.index(strength) if strength in theirs else len(theirs)
         samples = arm["samples_per_task"] or float("inf")
-        length = -arm["tasks"], -arm["epochs"], -samples
-        return arm["reduced"], *length, rank, -arm["seeds"], strength or 0.0
+        apart = abs(arm["tasks"] - benchmark.tasks), abs(arm["epochs"] - benchmark.epochs)
+        return arm["reduced"], *apart, -samples, rank, -arm["seeds"], strength or 0.0
 
     return min(arms, key=distance)
 

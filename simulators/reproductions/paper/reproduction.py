@@ -75,6 +75,9 @@ class PaperBenchmark(Reproduction[PaperRecord]):
             stop=stop,
         )
 
+    def command(self, scenario: str, seeds: int) -> str:
+        return f"si-stream reproduce {self.name} {self._arm(scenario).options()} --seeds {seeds}"
+
     def line(self, record: PaperRecord) -> str:
         forgotten = record.matrix.mean_forgetting() if record.is_sequence else None
         return (

@@ -65,7 +65,6 @@ def _parts(
     """What the paper's figure shows: tasks at the end, or averages after each."""
     bars = benchmark.figure == "bars"
     what = "accuracy at the end, %" if bars else "average after so many tasks, %"
-    names = [f"T{n + 1}" if bars else str(n + 1) for n in range(benchmark.tasks)]
     rows: list[tuple[str, Sequence[float], str]] = [
         (
             arm["title"],
@@ -83,14 +82,16 @@ def _parts(
         (", ".join(filter(None, (_method(one.method), _told(one.strength)))), one.parts, one.source)
         for one in published
     ]
-    lines = [
-        f"| {' | '.join([name, *_cells(values, benchmark.tasks), source])} |\n"
-        for name, values, source in rows
-        if values
-    ]
-    if not lines:
+    rows = [row for row in rows if row[1]]
+    if not rows:
         return ""
-    head = f"| {' | '.join([what, *names, 'source'])} |\n|---|{'--:|' * benchmark.tasks}---|\n"
+    width = max(benchmark.tasks, *(len(values) for _, values, _ in rows))
+    lines = [
+        f"| {' | '.join([name, *_cells(values, width), source])} |\n"
+        for name, values, source in rows
+    ]
+    names = [f"T{n + 1}" if bars else str(n + 1) for n in range(width)]
+    head = f"| {' | '.join([what, *names, 'source'])} |\n|---|{'--:|' * width}---|\n"
     return "\n" + head + "".join(lines)
 
 

@@ -12,11 +12,9 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from si_stream.brokers.interface import Envelope
-from si_stream.checkpoints.copies import device_name
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
 from si_stream.learning.presets import PRESETS
 from si_stream.settings import Settings
@@ -24,7 +22,7 @@ from simulators.options import ReplayOptions
 from simulators.replay import envelopes, sample_count
 from simulators.reproductions import groups
 from simulators.reproductions.course import Course
-from simulators.reproductions.machine import commit, versions
+from simulators.reproductions.machine import commit, made_on, versions
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import (
     CONSOLIDATORS,
@@ -169,7 +167,7 @@ def run_arm(
         Stopped: as it was asked for.
         SIStreamError: data or settings are no good.
     """
-    started = time.monotonic()
+    started, code = time.monotonic(), commit()
     settings, made = learner(benchmark, arm, seed, device), recipe(benchmark, arm)
     scenario, replay = made.scenario(seed), made.options(seed, "announced")
     if arm.validation:
@@ -224,9 +222,8 @@ def run_arm(
         seed=seed,
         settings=decided_by(benchmark, arm, seed, device),
         versions=versions(),
-        commit=commit(),
-        device=device_name(course.state.main.learner.device),
-        threads=torch.get_num_threads(),
+        commit=code,
+        **made_on(course.state),
         seconds=round(time.monotonic() - started, 1),
         method=arm.method,
         strength=arm.strength,

@@ -49,6 +49,9 @@ class SilentBoundaries(Reproduction[TrialRecord]):
             stop=stop,
         )
 
+    def command(self, scenario: str, seeds: int) -> str:
+        return f"si-stream reproduce {self.name} --scenario {scenario} --seeds {seeds}"
+
     def line(self, record: TrialRecord) -> str:
         found, (told, silent) = matched(record), average(record)
         return (

@@ -13,10 +13,8 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
 from si_stream.brokers.interface import Envelope
-from si_stream.checkpoints.copies import device_name
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
@@ -24,7 +22,7 @@ from simulators.replay import envelopes, messages
 from simulators.reproductions import groups
 from simulators.reproductions.announcing import announced
 from simulators.reproductions.course import Course, Errors, places_behind
-from simulators.reproductions.machine import commit, versions
+from simulators.reproductions.machine import commit, made_on, versions
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Part, Record
 from simulators.reproductions.silent.catalogue import Trial
@@ -181,7 +179,7 @@ def run_trial(
         Stopped: as it was asked for.
         SIStreamError: data or settings are no good.
     """
-    started = time.monotonic()
+    started, code = time.monotonic(), commit()
     settings = settings_of(trial, seed, device)
     undetecting = settings.model_copy(
         update={"detection": settings.detection.model_copy(update={"kind": "off"})}
@@ -242,9 +240,8 @@ def run_trial(
         seed=seed,
         settings=decided_by(trial, seed, device),
         versions=versions(),
-        commit=commit(),
-        device=device_name(told.state.main.learner.device),
-        threads=torch.get_num_threads(),
+        commit=code,
+        **made_on(told.state),
         seconds=round(time.monotonic() - started, 1),
         samples=sum(counts),
         true_boundaries=changes,

@@ -26,6 +26,9 @@ OPTIONS = ReplayOptions(
 )
 
 
+HUGE = {"kind": "sgd", "learning_rate": 1e30}
+
+
 def detecting(**model: Any) -> Settings:
     groups: dict[str, Any] = {"detection": {"kind": "adwin"}, "holdout": {"source": "off"}}
     return settings(model=DIGITS | model, **groups)
@@ -126,3 +129,9 @@ def test_samples_that_do_not_fit_the_model_are_an_error() -> None:
 def test_records_that_no_rewind_needs_are_forgotten(course: Course) -> None:
     spacing = spacing_samples(detecting()) // OPTIONS.samples_per_message
     assert 0 < course._stream.kept <= 2 * spacing + 1 < len(list(stream()))
+
+
+def test_a_batch_that_has_to_be_left_out_ends_the_run() -> None:
+    given = detecting().model_copy(update={"optimiser": settings(optimiser=HUGE).optimiser})
+    with pytest.raises(SettingsError, match="was not a finite number"):
+        Course(stream(), given).learn()

@@ -11,7 +11,13 @@ import pytest
 
 from simulators.reproductions.page import between_marks
 from simulators.reproductions.paper.reproduction import PaperBenchmark
-from simulators.reproductions.reproduction import Place, Reproduction, block
+from simulators.reproductions.reproduction import (
+    Place,
+    Reproduction,
+    block,
+    recorded,
+    summary_of,
+)
 from simulators.reproductions.silent.reproduction import SilentBoundaries
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -32,6 +38,13 @@ def test_its_table_and_its_pictures_are_those_of_the_json(reproduction: Reproduc
         summary = json.loads(place.summary.read_text(encoding="utf-8"))
         expected = block(reproduction, summary, place, DOCS / "results.md")
     assert between_marks(PAGE, place.name) == expected
+
+
+@pytest.mark.parametrize("reproduction", SHOWN, ids=lambda one: one.name)
+def test_the_json_is_that_of_the_records(reproduction: Reproduction[Any]) -> None:
+    place = Place(DOCS / "results", reproduction.name)
+    there = json.loads(place.summary.read_text(encoding="utf-8")) if place.summary.exists() else {}
+    assert summary_of(reproduction, recorded(reproduction, place)) == there
 
 
 def test_its_links_lead_somewhere() -> None:

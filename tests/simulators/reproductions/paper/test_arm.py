@@ -19,6 +19,8 @@ PERMUTED = BENCHMARKS["permuted-mnist"]
         Arm(SI, 1e-5, 3, 2, validation=True),
         Arm(SI, 0.0, 1, 1),
         Arm(SI, 0.1, 3, 2, samples=500),
+        Arm(SI, 0.123456789, 3, 2),
+        Arm(SI, 1.23456789e-7, 3, 2),
         Arm(NONE, None, 20, 10, validation=True, samples=500),
     ],
     ids=str,

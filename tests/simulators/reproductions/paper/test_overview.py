@@ -37,6 +37,24 @@ def test_the_longest_runs_are_shown() -> None:
     assert found["none"]["strength"] is None
 
 
+def test_runs_that_are_longer_than_the_authors_are_not_shown_before_theirs() -> None:
+    own = Arm(SI, 1.0, DIGITS.epochs, DIGITS.tasks)
+    for other in (
+        own._replace(epochs=2 * own.epochs, strength=5.0),
+        own._replace(tasks=own.tasks + 1),
+    ):
+        found = overview(DIGITS, summary(record(arm=other), record(arm=own)))
+        assert (found["si"]["epochs"], found["si"]["tasks"]) == (own.epochs, own.tasks)
+        assert found["si"]["strength"] == 1.0
+
+
+def test_where_a_choice_was_broken_off_the_strengths_with_all_seeds_are_chosen_from() -> None:
+    whole, broken = (arm._replace(validation=True) for arm in (SHORT, WEAKER))
+    found = summary(record(), record(arm=WEAKER), held_back(whole, 0.9), held_back(broken, 0.95))
+    found[whole.name(DIGITS)]["seeds"] = 3
+    assert overview(DIGITS, found)["si-chosen"]["strength"] == 1.0
+
+
 def test_a_strength_that_was_chosen_has_a_line_of_its_own() -> None:
     tried = [held_back(arm._replace(validation=True), 0.9) for arm in (SHORT, WEAKER)]
     tried[1] = held_back(WEAKER._replace(validation=True), 0.95)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from simulators.reproductions.paper.catalogue import BENCHMARKS
 from simulators.reproductions.paper.published import PUBLISHED
 from simulators.reproductions.paper.table import table
+from simulators.reproductions.paper.trial import Row
 from tests.simulators.reproductions.paper.making import (
     DIGITS,
     SHORT,
@@ -30,6 +31,16 @@ def test_it_says_by_what_a_strength_was_chosen() -> None:
     text = table(DIGITS, summary(record(), held_back(RIVAL, 0.9)))
     assert "| here, reduced, c chosen on training samples held back |" in text
     assert "| here, reduced, on training samples held back |" in text
+
+
+def test_it_has_room_for_more_tasks_than_the_authors() -> None:
+    arm = SHORT._replace(tasks=7)
+    names = list("abcdefg")
+    begun = [dict.fromkeys(names[: n + 1], 0.5) for n in range(7)]
+    many = [Row(after=list(one)[-1], test=one, train=one) for one in begun]
+    text = table(DIGITS, summary(record(arm=arm, tasks=names, rows=many), record()))
+    _, parts = text.split("\n\n")
+    assert {line.count("|") for line in parts.splitlines()} == {10}
 
 
 def test_importance_has_a_line_for_each_layer() -> None:
