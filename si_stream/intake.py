@@ -101,7 +101,7 @@ class Intake:
             if row in taken.rows:
                 return list(taken.rows).index(row), "detected"
         if limit is not None and self._admitted + len(taken.rows) > limit:
-            return limit - self._admitted, "every-samples"
+            return max(0, limit - self._admitted), "every-samples"  # 0: it was lowered meanwhile
         return None
 
     def _task_end(self, delivery: Delivery) -> TaskEnd | None:

@@ -114,7 +114,7 @@ class Rewinder:
             emit(events.Alarmed(batch.task.name, *figures, batch.then.positions))
             if decision == "taken":
                 partition, place = self._place_of(cut)
-                self._rewind(state, cut, emit)
+                self._rewind(state, self._newest_before(cut), emit)
                 state.ledger.cut = partition, place
                 return True
         if self._is_known_world(state, batch, emit):
@@ -137,7 +137,7 @@ class Rewinder:
         is_before = self.older.ledger.detections != ledger.detections
         if told_at - detected > self.options.told_within_samples or not is_before:
             return False
-        self._rewind(state, detected - 1, emit)
+        self._rewind(state, self.older, emit)
         state.ledger.told_at = told_at
         return True
 
@@ -175,7 +175,7 @@ class Rewinder:
         self._compared = first
         if returned is None:
             return False
-        self._rewind(state, first, emit)
+        self._rewind(state, self._newest_before(first), emit)
         state.ledger.tasks.announced = returned
         decided = self._keeper.copy(state)  # instead of the copy that does not know of it
         self._keeper.drop(self.newer)
@@ -192,6 +192,8 @@ class Rewinder:
             return "weak-evidence"
         if alarm.cut < options.min_task_samples:
             return "short-task"
+        if cut < self.older.ledger.samples:  # decided otherwise before a restart: by other settings
+            return "too-old"
         if ledger.told_at is not None and ledger.told_at - cut <= options.told_within_samples:
             return "told"
         if len(ledger.tasks.known) >= self.max_tasks:
@@ -199,15 +201,18 @@ class Rewinder:
         recent = [one for one in ledger.detections if one > cut - options.cap_samples]
         return "cap" if len(recent) >= options.max_boundaries else "taken"
 
-    def _rewind(self, state: State, sample: int, emit: events.Emit) -> None:
-        """To the newest copy from before a sample of the model's life."""
-        if self.newer.ledger.samples > sample:
+    def _newest_before(self, sample: int) -> StateCopy:
+        """The copy from before a sample of the model's life."""
+        return self.newer if self.newer.ledger.samples <= sample else self.older
+
+    def _rewind(self, state: State, copy: StateCopy, emit: events.Emit) -> None:
+        """To one of the copies."""
+        if copy is not self.newer:
             self._keeper.drop(self.newer)
-            self.newer = self.older
-        copy, before = self.newer, state.ledger.samples
+            self.newer = copy
+        before = state.ledger.samples
         for partition, row in state.ledger.counted.items():
             self.heard[partition] = max(row, self.heard.get(partition, row))
-        assert copy.ledger.samples <= sample
         measures = {name: measured.copied() for name, measured in copy.measures.items()}
         state.resume(copy.ledger.copied(), measures, copy.tensors)
         state.holdouts.sets = dict(copy.holdouts)

@@ -416,3 +416,18 @@ def test_every_so_many_samples_a_task_ends_wherever_messages_do(
     broker = memory_broker([*messages, End("end")])
     assert learned_contents(learn(broker, given, state=stopped)[0]) == learned_contents(state)
     assert heard.heard(events.Alarmed) == []
+
+
+@pytest.mark.parametrize("limit", [10, 29, 30, 31])
+def test_a_limit_that_is_lowered_below_what_a_task_has_ends_it_at_once(limit: int) -> None:
+    messages = [samples(10, first) for first in range(0, 60, 10)]
+    broker, longer = memory_broker([*messages, End("end")]), {"every_samples": 1000}
+    stopped, _ = learn(broker, settings(boundaries=longer), host=Listener(stop_after=3))
+    learned = stopped.ledger.samples
+    assert learned == 24
+    stopped.settings = given = settings(boundaries={"every_samples": limit})
+    state, _ = learn(broker, given, state=stopped)
+    trained = [one.samples for one in state.measures()["main"].prequential.tasks.values()]
+    assert trained[0] == max(learned, limit)
+    assert set(trained[1:-1]) <= {limit}
+    assert sum(trained) == 60

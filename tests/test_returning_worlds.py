@@ -123,6 +123,15 @@ def test_a_boundary_that_is_told_without_a_name_is_followed_by_a_comparison_too(
     assert learned(state) == learned(told)
 
 
+@pytest.mark.parametrize("batch_size", [256, 1000, 1024, 1100])
+def test_a_batch_may_be_as_large_as_what_a_portrait_is_drawn_of(batch_size: int) -> None:
+    given = chosen()
+    model = given.model.model_copy(update={"batch_size": batch_size})
+    places: dict[int, str | None] = dict.fromkeys(np.cumsum(LENGTHS)[:-1].tolist())
+    _, heard = learn(memory_broker(stream(places)), given.model_copy(update={"model": model}))
+    assert [one.returned for one in heard.heard(events.WorldCompared)] == RETURNED
+
+
 def test_a_learner_that_does_not_look_opens_a_head_for_each_visit() -> None:
     state, heard = learn(memory_broker(stream()), chosen(returning=False))
     assert heard.heard(events.WorldCompared) == []

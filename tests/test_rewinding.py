@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from si_stream import events
+from si_stream.boundaries.options import BoundaryOptions
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.messages.kinds import Boundary, End, Message, Role, Samples
-from si_stream.rewinding import MemoryKeeper, Rewinder
+from si_stream.rewinding import MemoryKeeper, Rewinder, spacing_samples
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.streams import (
@@ -33,6 +34,9 @@ LENGTHS = (2017, 1733, 2201)
 PER_MESSAGE = 47
 
 
+SPACING = spacing_samples(
+    settings(model=DIGITS, detection={"kind": "adwin", "window_samples": 512})
+)
 BAD = range(5, sum(LENGTHS), 97)
 
 
@@ -161,6 +165,52 @@ def test_beyond_the_cap_alarms_are_recorded_and_not_taken() -> None:
     state, heard = learn(memory_broker(stream()), chosen(max_boundaries=1))
     assert [alarm.decision for alarm in heard.heard(events.Alarmed)][:2] == ["taken", "cap"]
     assert state.ledger.consolidations == 2
+
+
+def straight(change: int, told_at: int | None = None) -> list[Message]:
+    """Two worlds, the second from a sample on."""
+    random, parts = np.random.default_rng(7), []
+    for task, length in zip(digits().tasks, (change, 1600), strict=False):
+        parts.append(task.train.take(random.integers(0, len(task.train), length)))
+    inputs, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    edges = sorted({*range(0, len(labels), PER_MESSAGE), told_at or 0, len(labels)})
+    messages: list[Message] = []
+    for begin, end in pairwise(edges):
+        if begin == told_at:
+            messages.append(Boundary("told"))
+        messages.append(Samples(inputs[begin:end], labels[begin:end]))
+    return [*messages, End("end")]
+
+
+@pytest.mark.parametrize("change", [1000, SPACING, 1100])
+def test_told_behind_one_that_was_detected_where_a_copy_was_made_it_is_the_told_one(
+    change: int,
+) -> None:
+    broker = memory_broker(straight(change, told_at=change + 100))
+    state, heard = learn(broker, chosen())
+    assert len(heard.heard(events.Rewound)) == 2
+    told, quiet = learn(broker, chosen(min_evidence_nats=1e9))
+    assert len(quiet.heard(events.Rewound)) == 0
+    assert learned_from(state) == learned_from(told)
+    assert state.ledger.consolidations == 2
+
+
+def test_an_alarm_whose_cut_is_older_than_all_copies_is_not_taken(tmp_path: Path) -> None:
+    """There was no room for its task, so the copies went on; then there is."""
+    broker, store = memory_broker(straight(SPACING - 4)), CheckpointStore(tmp_path)
+    full = chosen().model_copy(update={"boundaries": BoundaryOptions(max_tasks=1)})
+    state = State(full, broker.stream_id(STREAM))
+    rewinder, host = Rewinder(state, MemoryKeeper()), Listener()
+    host.stopping = lambda: rewinder.older.ledger.samples >= SPACING  # type: ignore[method-assign]
+    learn(broker, full, state=state, host=host, rewinder=rewinder)
+    (refused,) = host.heard(events.Alarmed)
+    assert refused.decision == "max-tasks"
+    assert refused.cut < SPACING < refused.sample
+    path, _ = store.write(rewinder.older, store.claim_epoch(), 0.0)
+    resumed, heard = learn(broker, chosen(), state=loaded(store, path, chosen()))
+    again = heard.heard(events.Alarmed)[0]
+    assert (again.sample, again.decision) == (refused.sample, "too-old")
+    assert resumed.ledger.samples == SPACING - 4 + 1600
 
 
 def test_boundaries_that_are_told_in_time_silence_the_detector() -> None:

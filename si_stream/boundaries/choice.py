@@ -53,13 +53,13 @@ class Likeness:
 
     @classmethod
     def of(cls, portrait: Portrait) -> Self | None:
-        """None of a portrait whose covariance is none."""
+        """None of a portrait whose covariance is none, or of which each label was seen once."""
         root, failed = torch.linalg.cholesky_ex(portrait.covariance)
-        if failed or not math.isfinite(root.sum()):
-            return None
-        size = len(root)
         # A spread that was seen in few samples is smaller than the true one.
         freedom = float(portrait.counts.sum() - (portrait.counts > 0).sum())
+        if failed or not math.isfinite(root.sum()) or freedom <= 0:
+            return None
+        size = len(root)
         seen = max(0.1, (freedom - size - 1) / freedom)
         unit = torch.eye(size, dtype=root.dtype)
         factor = torch.linalg.solve_triangular(root, unit, upper=False) * math.sqrt(seen)

@@ -84,6 +84,12 @@ class Detector(ABC):
     def _load(self, state: bytes) -> None: ...
 
 
+def kind_of(state: bytes) -> str:
+    """Of the detector whose `Detector.state` it is."""
+    kind: str = json.loads(state.partition(b"\n")[0])["detector"]
+    return kind
+
+
 def build_detector(kind: DetectorKind) -> Detector:
     """A detector that has seen nothing; river is loaded here and not before."""
     match kind:

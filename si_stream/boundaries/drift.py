@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from si_stream.boundaries.cut import find_cut, log_ratios
-from si_stream.boundaries.detectors import Values, build_detector
+from si_stream.boundaries.detectors import Values, build_detector, kind_of
 from si_stream.boundaries.options import DetectionOptions, SignalName
 from si_stream.boundaries.signals import (
     USUAL_SHARE,
@@ -115,7 +115,9 @@ class Watch:
         return {"detector": detector, "errors": values, "samples": self._samples, **own}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:
-        self.detector.load(state["detector"].tobytes())
+        saved = state["detector"].tobytes()
+        if kind_of(saved) == self.detector.name:  # else it was changed on purpose, and begins anew
+            self.detector.load(saved)
         values = state["errors"]
         are_bits = values.dtype == np.uint8
         self._values = values.astype(np.bool_) if are_bits else values.astype(np.float64)

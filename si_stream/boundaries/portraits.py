@@ -25,6 +25,8 @@ LEAST_SAMPLES = 256
 """A portrait of fewer is none: its spread, of 128 numbers, would be known too badly."""
 RIDGE = 1e-3
 """Added to each direction's variance, as a share of their mean: borders of images have none."""
+LOST_SHARE = 1e-12
+"""Added to a direction's variance, as a share of its mean square: some rounding errors of it."""
 
 
 @dataclass(slots=True)
@@ -72,8 +74,11 @@ class Portrait:
         means = sums.sums / sums.counts.clamp(min=1.0).unsqueeze(1)
         freedom = max(1.0, sums.samples - float((sums.counts > 0).sum()))
         covariance = sums.scatter_about(means) / freedom
-        ridge = RIDGE * covariance.diagonal().mean() + 1e-12
-        covariance.diagonal().add_(ridge)
+        # Far from 0, what little the numbers vary by is lost in their squares.
+        lost = LOST_SHARE * sums.products.diagonal() / max(1, sums.samples)
+        covariance.diagonal().add_(
+            RIDGE * covariance.diagonal().mean().clamp(min=0.0) + lost + 1e-12
+        )
         return cls(sums.counts.clone(), means, covariance)
 
 
@@ -95,18 +100,22 @@ class Portraits:
         """Samples of this visit to the active task."""
 
     def see(self, task: int, inputs: Tensor, labels: Tensor) -> None:
-        """The next samples of the active task."""
-        if in_window(self.seen):
+        """The next samples of the active task.
+
+        What was drawn becomes its portrait when they go on behind the last that was to be drawn, so
+        the first samples of a visit are there to be compared, however large a batch is.
+        """
+        if not in_window(self.seen):
+            self._finish(task)
+        else:
             self.drawn.add(self.sketch.of(inputs.numpy()), labels)
         self.seen += len(labels)
-        if not in_window(self.seen) and self.drawn.samples:
-            self.known[task] = Portrait.of(self.drawn)
-            self.drawn = self._nothing()
 
     def end(self, task: int) -> None:
         """The task has ended; what was begun of its portrait is better than none."""
-        if task not in self.known and self.drawn.samples >= LEAST_SAMPLES:
-            self.known[task] = Portrait.of(self.drawn)
+        is_new = task not in self.known and self.drawn.samples >= LEAST_SAMPLES
+        if is_new or not in_window(self.seen):
+            self._finish(task)
         self.drawn, self.seen = self._nothing(), 0
 
     def state(self) -> dict[str, Tensor]:
@@ -130,6 +139,11 @@ class Portraits:
                 self.drawn = held
             else:
                 self.known[int(part)] = held
+
+    def _finish(self, task: int) -> None:
+        if self.drawn.samples:
+            self.known[task] = Portrait.of(self.drawn)
+            self.drawn = self._nothing()
 
     def _nothing(self) -> Sums:
         return Sums.none(self.labels, self.sketch.size)

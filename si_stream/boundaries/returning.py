@@ -60,6 +60,8 @@ def fit(sums: Sums, portrait: Portrait) -> Fit:
         return NO_FIT
     # The inverse of a covariance that was estimated is too large by this on average.
     freedom = float(portrait.counts.sum() - (portrait.counts > 0).sum())
+    if freedom <= 0:  # each label was seen once: there is no spread
+        return NO_FIT
     inflated = max(0.1, (freedom - size - 1) / freedom)
 
     n, known_n = sums.counts[known], portrait.counts[known]

@@ -90,7 +90,8 @@ class Losses(Signal):
 
     def read(self, seen: Seen, first: int) -> Read:
         labels = seen.labels.to(seen.logits.device).unsqueeze(1)
-        given = torch.softmax(seen.logits, 1).gather(1, labels).squeeze(1)
+        # Of a head none of whose outputs is open yet every probability is NaN: nothing was given.
+        given = torch.softmax(seen.logits, 1).gather(1, labels).squeeze(1).nan_to_num(nan=0.0)
         values: Values = (1.0 - given.cpu().double()).clamp(0.0, 1.0).numpy()
         return Read(np.arange(len(values)), values)
 
@@ -168,9 +169,8 @@ class Inputs(Signal):
     def _take(self, portrait: Portrait) -> None:
         self._portrait = portrait
         factor = torch.linalg.cholesky(portrait.covariance)
-        whitening = torch.linalg.inv(factor).T.contiguous()
-        self._whitening = whitening.numpy()
-        self._means = (portrait.means[portrait.counts > 0] @ whitening).numpy()
+        self._whitening = torch.linalg.inv(factor).T.contiguous()
+        self._means = portrait.means[portrait.counts > 0] @ self._whitening
 
     def _keep(self, inputs: npt.NDArray[Any]) -> None:
         most = self._fitting(inputs)
@@ -196,10 +196,11 @@ class Inputs(Signal):
 
     def _distances(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Squared, of each sample to the nearest label's mean, in units of the spread."""
-        white, means = self._sketch.of(inputs) @ self._whitening, self._means
+        # By PyTorch, whose number of threads is a setting.
+        white, means = torch.from_numpy(self._sketch.of(inputs)) @ self._whitening, self._means
         # |w − m|² = |w|² − 2w·m + |m|²
-        nearest = ((means * means).sum(1) - 2.0 * white @ means.T).min(1)
-        found: npt.NDArray[np.float64] = (white * white).sum(1) + nearest
+        nearest = (means.square().sum(1) - 2.0 * white @ means.T).amin(1)
+        found: npt.NDArray[np.float64] = (white.square().sum(1) + nearest).numpy()
         return found
 
 

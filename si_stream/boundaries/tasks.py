@@ -102,7 +102,8 @@ class Tasks(BaseModel):
             raise MessageError(
                 Reason.TOO_MANY_TASKS,
                 f"task {name!r} would be one more than {count}, and boundaries.max_tasks is "
-                f"{options.max_tasks}; raise it if the task is meant",
+                f"{options.max_tasks}; raise it if the task is meant, or name the known task that "
+                "the samples are of",
             )
 
     def has_seen(self, event_id: str) -> bool:

@@ -17,7 +17,7 @@ from si_stream.boundaries.choice import (
     fit_temperature,
     make_chooser,
 )
-from si_stream.boundaries.portraits import Portrait, Portraits
+from si_stream.boundaries.portraits import Portrait, Portraits, Sums
 from si_stream.boundaries.sketch import Sketch
 from simulators.scenarios import load_scenario
 
@@ -137,6 +137,12 @@ def test_a_portrait_that_is_no_distribution_is_none(portraits: Portraits) -> Non
     )
     assert made is not None
     assert made.tasks == [3]
+
+
+def test_a_portrait_that_saw_each_label_once_is_none() -> None:
+    sums = Sums.none(300, 4)
+    sums.add(np.random.default_rng(0).normal(size=(300, 4)), torch.arange(300))
+    assert Likeness.of(Portrait.of(sums)) is None
 
 
 def test_few_held_out_samples_leave_the_usual_temperature(portraits: Portraits) -> None:

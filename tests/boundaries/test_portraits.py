@@ -55,12 +55,36 @@ def test_it_is_drawn_of_the_first_samples_and_anew_after_four_times_as_many() ->
     assert ends == [DRAWN_SAMPLES, 5 * DRAWN_SAMPLES, 17 * DRAWN_SAMPLES]
     portraits = Portraits(SHAPE, 2)
     seen(portraits, DRAWN_SAMPLES)
+    assert not portraits.known
+    seen(portraits, 1, seed=3)
     first = portraits.known[0]
-    seen(portraits, 3 * DRAWN_SAMPLES, seed=1)
+    seen(portraits, 3 * DRAWN_SAMPLES - 1, seed=1)
     assert portraits.known[0] is first
     seen(portraits, DRAWN_SAMPLES, seed=2)
+    assert portraits.known[0] is first
+    seen(portraits, 1, seed=3)
     assert not equal(portraits.known[0], first)
     assert portraits.known[0].counts.sum() == DRAWN_SAMPLES
+
+
+def test_a_portrait_that_was_drawn_to_its_end_is_there_when_the_task_ends() -> None:
+    portraits = Portraits(SHAPE, 2)
+    seen(portraits, DRAWN_SAMPLES)
+    portraits.end(0)
+    assert portraits.known[0].counts.sum() == DRAWN_SAMPLES
+    before = portraits.known[0]
+    seen(portraits, DRAWN_SAMPLES, seed=1)
+    portraits.end(0)
+    assert portraits.known[0] is not before
+
+
+def test_numbers_far_from_0_leave_a_spread_that_can_be_compared_with() -> None:
+    """A column of seconds since 1970, say, beside others about 0."""
+    inputs, labels = drawn(DRAWN_SAMPLES)
+    inputs[:, 2] = 1.7e9 + 1000 * inputs[:, 2]
+    sums = Sums.none(2, 6)
+    sums.add(inputs.double().numpy(), labels)
+    assert torch.linalg.cholesky_ex(Portrait.of(sums).covariance).info == 0
 
 
 @pytest.mark.parametrize(("count", "known"), [(LEAST_SAMPLES - 1, []), (LEAST_SAMPLES, [0])])

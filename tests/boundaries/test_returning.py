@@ -50,6 +50,12 @@ def test_a_known_world_is_told_from_all_others(worlds: tuple[Task, ...]) -> None
         assert known_world(sums, others)[0] is None
 
 
+def test_a_portrait_that_saw_each_label_once_has_no_spread_and_fits_nothing() -> None:
+    sums = Sums.none(300, 4)
+    sums.add(np.random.default_rng(0).normal(size=(300, 4)), torch.arange(300))
+    assert fit(sums, Portrait.of(sums)) == NO_FIT
+
+
 def test_the_same_images_under_other_labels_are_another_world() -> None:
     random = np.random.default_rng(0)
     task = load_scenario("split-digits").tasks[1]

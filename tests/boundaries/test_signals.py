@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from si_stream.boundaries.drift import Alarm, DriftWatch
-from si_stream.boundaries.options import DetectionOptions, SignalName
+from si_stream.boundaries.options import DetectionOptions, DetectorKind, SignalName
 from si_stream.boundaries.signals import KEPT_BYTES, LOOKED_AT, Seen, build_signal
 
 SHAPE, LABELS = (12,), 2
@@ -118,6 +118,43 @@ def test_what_was_kept_of_errors_alone_is_gone_on_from_with_more_signals() -> No
     first_alarm(before, part(seen, 0, 1024))
     resumed.load(before.state())
     alarm = first_alarm(resumed, seen, begin=1024)
+    assert alarm is not None
+    assert abs(alarm.cut - 4011) <= 5
+
+
+def test_inputs_of_which_one_number_is_far_from_0_are_watched_too() -> None:
+    inputs, *others = drawn(5000, changed_at=4011)
+    inputs[:, 0] = 1.7e9 + torch.arange(5000) * 60
+    alarm = first_alarm(watched("inputs"), Seen(inputs, *others))
+    assert alarm is None or alarm.sample >= 2048
+    inputs[:, 0] = 1.7e9
+    alarm = first_alarm(watched("inputs"), Seen(inputs, *others))
+    assert alarm is not None
+    assert abs(alarm.cut - 4011) <= 5
+
+
+def test_of_a_head_without_an_output_each_loss_is_the_largest() -> None:
+    """And the detector is not fed what is no number, which would make it deaf."""
+    seen = drawn(5000, changed_at=4011)
+    logits = seen.logits.clone()
+    logits[:64] = -torch.inf
+    read = build_signal("losses", SHAPE, LABELS, 2048).read(
+        Seen(seen.inputs[:64], seen.labels[:64], logits[:64], seen.wrong[:64]), 0
+    )
+    assert (read.values == 1).all()
+    assert first_alarm(watched("losses"), seen._replace(logits=logits)) is not None
+
+
+@pytest.mark.parametrize("kind", ["page-hinkley", "hddm"])
+def test_of_another_detector_the_values_are_gone_on_from(kind: DetectorKind) -> None:
+    """It was changed on purpose; else settings of before it are refused."""
+    seen, before = drawn(5000, changed_at=4011), watched("errors", "inputs")
+    assert first_alarm(before, part(seen, 0, 3008)) is None
+    options = DetectionOptions(kind=kind, signals=("errors", "inputs"))
+    resumed = DriftWatch(options, SHAPE, LABELS)
+    resumed.load(before.state())
+    assert resumed.seen == 3008
+    alarm = first_alarm(resumed, seen, begin=3008)
     assert alarm is not None
     assert abs(alarm.cut - 4011) <= 5
 
