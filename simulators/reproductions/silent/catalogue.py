@@ -185,7 +185,7 @@ TRIALS: dict[str, Trial] = {
             "recurring",
             "Split MNIST in the order ABACBDCEDABEC, other samples each time",
             _RECURRING,
-            seeds=3,
+            seeds=6,
         ),
         _trial(
             "recurring-errors",
