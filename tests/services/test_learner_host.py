@@ -234,7 +234,7 @@ def test_with_detection_what_no_checkpoint_holds_does_not_count_as_saved(
     chosen = settings(tmp_path, checkpoints=often, detection={"kind": "adwin"})
     with hosted(broker, chosen) as (host, state):
         for stop, saved, is_current in ((2, 0, False), (1000, 25, True)):
-            host.stopping = lambda stop=stop: state.ledger.steps >= stop  # type: ignore[misc]
+            host.stopping = lambda stop=stop: state.ledger.steps >= stop  # type: ignore[method-assign, misc]
             offsets = {k: position.offset for k, position in state.ledger.position.items()}
             with broker.reader(STREAM, offsets) as reader:
                 learn_stream(reader, state, host, host.checkpointing.rewinder, until_end=True)
