@@ -53,7 +53,8 @@ AcceptChanges = Annotated[
     bool | None,
     typer.Option(
         "--accept-changes",
-        help="Go on with another learning rate, strength, damping or decay than the checkpoint's.",
+        help="Go on with other settings of the optimiser or of detection, or another strength, "
+        "damping, decay or trunk_rate, than the checkpoint's.",
     ),
 ]
 Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="To answer requests on.")]

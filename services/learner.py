@@ -17,13 +17,13 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from services.boundary_requests import BoundaryRequests
-from services.learner_host import LearnerHost
+from services.learner_host import LearnerHost, reached
 from services.learner_pages import Pages, served_pages
 from services.logs import log_to_stderr
 from si_stream.brokers import open_broker
 from si_stream.errors import StreamNotFound
 from si_stream.settings import Settings
-from si_stream.state import State
+from si_stream.state import Ledger, State
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 9
@@ -77,6 +77,20 @@ def run(settings: Settings) -> None:
             logger.info("metrics at %s", address)
             while host.learn(state):
                 logger.info("reading stream %s anew", stream.name)
-            host.finish(state)
-            steps, samples = state.ledger.steps, state.ledger.samples
-            logger.info("stopped at step %d, %d samples; all of it is saved", steps, samples)
+            saved, ledger = host.finish(state), state.ledger
+            how_far = what_is_saved(saved, ledger)
+            logger.info("stopped at step %d, %d samples; %s", ledger.steps, ledger.samples, how_far)
+
+
+def what_is_saved(saved: Ledger, ledger: Ledger) -> str:
+    """Of what was learned up to a ledger, for people.
+
+    >>> what_is_saved(Ledger(steps=3, samples=24), Ledger(steps=5, samples=40))
+    'saved up to step 3, 24 samples: the last 16 are read again at the next start'
+    """
+    if reached(saved) == reached(ledger):
+        return "all of it is saved"
+    return (
+        f"saved up to step {saved.steps}, {saved.samples} samples: the last "
+        f"{ledger.samples - saved.samples} are read again at the next start"
+    )

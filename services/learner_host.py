@@ -25,7 +25,7 @@ from services.publishing import Publishing
 from services.resuming import resume_from
 from si_stream import events
 from si_stream.batches import Batch
-from si_stream.brokers.interface import Broker
+from si_stream.brokers.interface import Broker, Position
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import DeadLetters, Fault
 from si_stream.errors import BrokerError, CheckpointError
@@ -171,9 +171,10 @@ class LearnerHost(Host):
 
     def checkpoint(self, state: State) -> None:
         self._put_off("checkpoint", self.settings.checkpoints.interval_seconds)
-        if self._is_news("checkpoint", self.checkpointing.pending(state)):
+        pending = self.checkpointing.pending(state)
+        if self._is_news("checkpoint", pending):
             self.checkpointing.begin(state, self.epoch)
-        elif self.checkpointing.is_idle:
+        elif self.checkpointing.is_idle and reached(pending) == reached(state.ledger):
             self.telemetry.is_current("checkpoint", time.time())
 
     def publish(self, state: State) -> None:
@@ -201,8 +202,10 @@ class LearnerHost(Host):
             "quarantined_batches": len(ledger.quarantined),
         }
 
-    def finish(self, state: State) -> None:
-        """Save all that was learned, or say that it was not.
+    def finish(self, state: State) -> Ledger:
+        """Save all that was learned and will not be undone, or say that it was not.
+
+        Returns the ledger that is saved: where boundaries are detected, that of an older copy.
 
         Raises:
             CheckpointError: it could not be saved, or not in time.
@@ -222,6 +225,7 @@ class LearnerHost(Host):
             failures += [event.reason] if isinstance(event, events.WritingFailed) else []
         if failures:
             raise CheckpointError(f"what was learned last is not saved: {failures[0]}")
+        return self.checkpointing.pending(state)
 
     def close(self) -> None:
         for background in (self.checkpointing, self.publishing, self.measuring):
@@ -254,7 +258,7 @@ class LearnerHost(Host):
 
     def _is_news(self, what: str, ledger: Ledger) -> bool:
         """Whether anything has come since this was last done: an idle stream wears out no disk."""
-        now = (ledger.steps, ledger.consolidations, dict(ledger.counted))
+        now = reached(ledger)
         before, self._done[what] = self._done.get(what), now
         return now != before
 
@@ -263,3 +267,8 @@ class LearnerHost(Host):
 
     def _put_off(self, what: str, seconds: float) -> None:
         self._due[what] = time.monotonic() + seconds
+
+
+def reached(ledger: Ledger) -> tuple[int, int, dict[int, Position]]:
+    """What differs between two ledgers of a learner once anything has come between them."""
+    return ledger.steps, ledger.consolidations, dict(ledger.counted)

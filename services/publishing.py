@@ -10,9 +10,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+import torch
+
 from services.background import Background
 from services.choosing import Choosing
-from services.snapshotting import make_snapshot
+from services.snapshotting import choosable, make_snapshot
 from si_stream import events
 from si_stream.checkpoints.snapshots import SnapshotStore
 from si_stream.checkpoints.store import CheckpointStore
@@ -43,31 +45,29 @@ class Publishing:
         return self._background.is_idle
 
     def begin(self, state: State, epoch: int) -> None:
-        """Copy what predictors need, and have the copy published."""
+        """Copy what predictors need, and have the copy published.
+
+        What tasks are chosen by is worked out of the copy, on the other thread.
+        """
         self._background.wait_for_room()
-        model, tensors = state.settings.model, state.main.learner.state()
-        snapshot = make_snapshot(
-            model,
-            state.ledger,
-            state.measures(),
-            tensors,
-            epoch,
-            time.time(),
-            self._choosing.of(state),
-        )
-        manifest = snapshot.manifest
+        ledger, tensors = state.ledger, state.main.learner.state()
+        place = (state.settings.model, ledger, state.measures(), tensors)
+        snapshot = make_snapshot(*place, epoch, time.time())
+        manifest, known = snapshot.manifest, [*ledger.tasks.known]
+        material, threads = self._choosing.of(state), torch.get_num_threads()
 
         def job() -> None:
+            torch.set_num_threads(threads)  # each thread must be told, or takes all cores
             try:
                 self.checkpoints.require(epoch)
-                self.snapshots.publish(snapshot, self.keep)
+                whole = choosable(snapshot, known, material.chooser())
+                self.snapshots.publish(whole, self.keep)
             except Superseded:
                 raise
             except CheckpointError as error:
                 self._told.append(events.WritingFailed("snapshot", str(error)))
                 return
-            place = (epoch, manifest.step, manifest.samples)
-            self._told.append(events.SnapshotPublished(*place))
+            self._told.append(events.SnapshotPublished(epoch, manifest.step, manifest.samples))
             self.telemetry.is_current("snapshot", manifest.written_seconds)
 
         self._background.start(job)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 
-from services.choosing import chooser_of
+from services.choosing import material_of
 from services.positions import move, out_of_range
 from services.snapshotting import make_snapshot
 from si_stream.boundaries.portraits import Portraits
@@ -120,7 +120,7 @@ def _publish(settings: Settings, checkpoint: Checkpoint, epoch: int, now: float)
             if name.startswith("portraits/")
         }
     )
-    chooser = chooser_of(model, ledger.tasks, portraits, checkpoint.holdouts)
+    chooser = material_of(model, ledger.tasks, portraits, checkpoint.holdouts).chooser()
     snapshot = make_snapshot(model, ledger, manifest.measures, tensors, epoch, now, chooser)
     if any(name.startswith("heads.") for name in tensors):
         SnapshotStore(settings.directory).publish(snapshot, settings.snapshots.keep)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from si_stream.boundaries.choice import TaskChooser
+from si_stream.boundaries.tasks import Task
 from si_stream.checkpoints.snapshots import ServedChoice, ServedTask, Snapshot, SnapshotManifest
 from si_stream.evaluation.measures import Measures
 from si_stream.learning.frozen import weights_of
@@ -27,7 +28,7 @@ def make_snapshot(
 
     Args:
         tensors: of the main learner.
-        chooser: for inputs that name no task; it is not copied, as it never changes.
+        chooser: for inputs that name no task, as `choosable` adds it.
     """
     weights = {name: tensor.cpu().clone() for name, tensor in weights_of(tensors).items()}
     main = measures["main"]
@@ -61,14 +62,26 @@ def make_snapshot(
         samples=ledger.samples,
         tracks={name: measured.copied() for name, measured in measures.items()},
     )
+    return choosable(Snapshot(manifest, weights), ledger.tasks.known, chooser)
+
+
+def choosable(snapshot: Snapshot, known: Iterable[Task], chooser: TaskChooser | None) -> Snapshot:
+    """With what a task is chosen by for inputs that name none; it is not copied, as it never
+    changes.
+
+    Args:
+        known: the tasks by whose numbers the chooser calls them.
+    """
     if chooser is None:
-        return Snapshot(manifest, weights)
+        return snapshot
     numbers, by = chooser
-    manifest.choice = ServedChoice(temperature=by.temperature, fitted_samples=by.fitted_samples)
-    places = {task.number: place for place, task in enumerate(opened)}
+    place_of = {task.name: place for place, task in enumerate(snapshot.manifest.tasks)}
+    places = {task.number: place_of[task.name] for task in known if task.name in place_of}
     portraits = {
         places[number]: likeness
         for number, likeness in zip(numbers, by.likenesses, strict=True)
         if number in places
     }
-    return Snapshot(manifest, weights, portraits)
+    choice = ServedChoice(temperature=by.temperature, fitted_samples=by.fitted_samples)
+    manifest = snapshot.manifest.model_copy(update={"choice": choice})
+    return Snapshot(manifest, snapshot.weights, portraits)

@@ -18,7 +18,8 @@ from si_stream.evaluation.measures import Measures
 
 
 class SnapshotVersion(BaseModel):
-    """Versions are compared by epoch, then by step."""
+    """Of two epochs the higher is newer. Within one the steps rise, but for a learner that detects
+    boundaries: it goes back to before a change, and its steps from there on come again."""
 
     epoch: int = Field(description="rises whenever a learner starts")
     step: int = Field(description="batches learned so far")

@@ -1,7 +1,7 @@
 """Follows the directory of a learner: the newest snapshot is loaded aside and put in place whole.
 
-Invariant: `served` only ever changes from one whole snapshot to another that is not older in
-(epoch, step), by one assignment; nobody waits for a load.
+Invariant: `served` only ever changes from one whole snapshot to another that was published later,
+by one assignment; nobody waits for a load.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from services.predictor.served import Served
-from si_stream.checkpoints.snapshots import SnapshotStore, read
+from si_stream.checkpoints.snapshots import SnapshotStore, published, read
 from si_stream.errors import NoSnapshotYet, SIStreamError
 
 logger = logging.getLogger(__name__)
@@ -86,12 +86,12 @@ class Follower:
             logger.exception("%s cannot be served; %s", path, self._instead())
             return False
         before = self.served
-        if before and served.version < before.version:
+        if self._path and published(path) < published(self._path):
             logger.warning(
                 "%s is older than %s, which stays; if the model was begun anew, start the "
                 "predictor anew",
                 path,
-                before.version,
+                self._path.name,
             )
             return False
         self.served, self._path = served, path

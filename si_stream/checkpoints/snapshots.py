@@ -1,7 +1,8 @@
 """Snapshots: what a predictor needs to serve, in one safetensors file with a JSON manifest in it.
 
-A version is (epoch, step), compared in that order: after a rollback a new epoch is newer, whatever
-its step. Invariant: a file under its final name is whole, and a reader sees the newest whole one.
+What was published later is newer: in a higher epoch, or in the same one under a higher number,
+whatever its step, for a rollback and a rewind go on at a lower one. Invariant: a file under its
+final name is whole, and a reader sees the newest whole one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ PORTRAITS = "portraits."
 
 
 class Version(NamedTuple):
+    """What a snapshot is called. After a rewind the steps behind it come again in the same epoch,
+    so which of two snapshots is newer is told by `published`."""
+
     epoch: int
     step: int
 
@@ -169,11 +173,38 @@ class SnapshotStore:
             yield from files.newest_first(epoch / "snapshots")
 
 
+class Published(NamedTuple):
+    """The place of a snapshot in the order of publication; the higher is the newer."""
+
+    epoch: int
+    number: int
+
+
+def published(path: Path) -> Published:
+    """By the name of a snapshot's file.
+
+    >>> path = "epochs/000002/snapshots/000000000017-{}.safetensors".format("0" * 64)
+    >>> published(Path(path))
+    Published(epoch=2, number=17)
+
+    Raises:
+        CorruptCheckpoint: it is not named like one.
+    """
+    return Published(int(path.parent.parent.name), _named(path)[0])
+
+
 def read(path: Path) -> Snapshot:
     """Raises:
     CorruptCheckpoint: it is not what its name says, or no snapshot.
     """
+    return decode(files.read_checked(path, _named(path)[1]), str(path))
+
+
+def _named(path: Path) -> tuple[int, str]:
+    """Raises:
+    CorruptCheckpoint: its name has no number and no digest.
+    """
     named = files.parse_name(path)
     if named is None:
         raise CorruptCheckpoint(f"{path} is not named NUMBER-SHA256{SUFFIX}; it is no snapshot")
-    return decode(files.read_checked(path, named[1]), str(path))
+    return named

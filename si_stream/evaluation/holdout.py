@@ -1,7 +1,8 @@
 """Holdout sets: samples of each task that are tested on and never learned from.
 
 Invariant: whether a sample is held out, and whether it is kept, depends on the stream's contents
-and order alone. A set keeps the first ``capacity`` samples, so it never changes once full.
+and order alone. A set keeps the first ``capacity`` samples, so it never changes once full. A row
+that has been handed out never changes, also where the sets are put back to what they were before.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Holdouts:
         self.options = options
         self.sets: dict[str, HoldoutSet] = {}
         self._space: dict[str, HoldoutSet] = {}
+        self._newest: dict[str, HoldoutSet] = {}
+        """Of each task, up to where its space is filled."""
 
     def diverts(self, inputs: Array) -> npt.NDArray[np.bool_] | None:
         """Which rows ``[n]`` of training inputs are held out; None where none can be.
@@ -68,12 +71,14 @@ class Holdouts:
         if self.options.source == "off" or end <= start:
             return
         space = self._space.get(task)
-        if space is None or len(space) < end:
+        # What lies behind a set that was put back belongs to the one that it was put back from.
+        if space is None or len(space) < end or held is not self._newest.get(task):
             space = self._doubled(held, end, inputs)
         for array, rows in zip(space, (inputs, labels), strict=True):
             array.numpy()[start:end] = rows[: end - start]
         self._space[task] = space
         self.sets[task] = HoldoutSet(space.inputs[:end], space.labels[:end])
+        self._newest[task] = self.sets[task]
 
     def _doubled(self, held: HoldoutSet | None, needed: int, inputs: Array) -> HoldoutSet:
         """Space for the set to grow into, so that many small messages do not copy it each time."""

@@ -57,8 +57,9 @@ class LearnerOptions(Options):
     )
     accept_changes: bool = Field(
         False,
-        description="go on from the checkpoint with another optimiser, strength, damping or decay "
-        "than it was learned with; the change and its position are recorded",
+        description="go on from the checkpoint with other settings of the optimiser or of "
+        "detection, or another strength, damping, decay or trunk_rate, than it was learned with; "
+        "the change and its position are recorded",
     )
     niceness: int = Field(
         0,

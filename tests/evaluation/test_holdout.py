@@ -54,6 +54,21 @@ def test_a_set_from_a_checkpoint_goes_on_growing_and_leaves_it_as_it_was() -> No
     assert len(first.sets["a"]) == 5
 
 
+@pytest.mark.parametrize("back_to", [5, 0])
+def test_sets_that_are_put_back_leave_what_came_since_as_it_was(back_to: int) -> None:
+    sets = holdouts()
+    sets.add("a", *rows(5))
+    before = dict(sets.sets) if back_to else {}
+    sets.add("a", *rows(3, 5))
+    undone = sets.sets["a"]
+    sets.sets = before
+    sets.add("a", *rows(3, 100))
+    again = [*range(back_to), 100, 101, 102]
+    assert sets.sets["a"].inputs[:, 0].tolist() == again
+    assert undone.inputs[:, 0].tolist() == list(range(8))
+    assert undone.labels.tolist() == [number % 3 for number in range(8)]
+
+
 def test_samples_are_diverted_by_their_bytes_alone() -> None:
     sets = holdouts(source="divert", share=0.25)
     inputs, _ = rows(2000)

@@ -34,7 +34,7 @@ def test_it_is_made_anew_at_a_boundary_and_not_between() -> None:
 
     class Watching(Listener):
         def between_batches(self, state: State) -> None:
-            chooser = choosing.of(state)
+            chooser = choosing.of(state).chooser()
             if not found or found[-1] is not chooser:
                 found.append(chooser)
 
@@ -45,7 +45,7 @@ def test_it_is_made_anew_at_a_boundary_and_not_between() -> None:
 def test_a_learner_that_resumes_has_the_same_one(tmp_path: Path) -> None:
     state, _ = learn(memory_broker(digits_stream()), settings(model=DIGITS))
     again = reloaded(state, CheckpointStore(tmp_path))
-    one, other = Choosing().of(state), Choosing().of(again)
+    one, other = Choosing().of(state).chooser(), Choosing().of(again).chooser()
     assert one is not None
     assert other is not None
     assert one.tasks == other.tasks == [0, 1, 2]
@@ -56,7 +56,7 @@ def test_a_learner_that_resumes_has_the_same_one(tmp_path: Path) -> None:
 
 def test_without_holdouts_it_has_the_usual_temperature() -> None:
     chosen = settings(model=DIGITS, holdout={"source": "off"})
-    made = Choosing().of(learn(memory_broker(digits_stream()), chosen)[0])
+    made = Choosing().of(learn(memory_broker(digits_stream()), chosen)[0]).chooser()
     assert made is not None
     assert (made.chooser.temperature, made.chooser.fitted_samples) == (USUAL_TEMPERATURE, 0)
 
@@ -74,7 +74,7 @@ def test_what_a_learner_publishes_chooses_also_once_it_was_rolled_back(tmp_path:
         broker.create_stream(STREAM)
         broker.append(STREAM, 0, digits_stream())
         state = run(broker, chosen)
-    snapshots, made = SnapshotStore(chosen.directory), Choosing().of(state)
+    snapshots, made = SnapshotStore(chosen.directory), Choosing().of(state).chooser()
     assert made is not None
     published = snapshots.newest()
     assert published is not None

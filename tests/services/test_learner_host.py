@@ -227,6 +227,26 @@ def test_an_idle_stream_writes_nothing_and_what_is_saved_counts_as_fresh(
         assert host.telemetry._last.keys() == {"checkpoint_age_seconds", "snapshot_age_seconds"}
 
 
+def test_with_detection_what_no_checkpoint_holds_does_not_count_as_saved(
+    broker: Broker, tmp_path: Path
+) -> None:
+    often = {"interval_seconds": 1e-9}
+    chosen = settings(tmp_path, checkpoints=often, detection={"kind": "adwin"})
+    with hosted(broker, chosen) as (host, state):
+        for stop, saved, is_current in ((2, 0, False), (1000, 25, True)):
+            host.stopping = lambda stop=stop: state.ledger.steps >= stop  # type: ignore[method-assign, misc]
+            offsets = {k: position.offset for k, position in state.ledger.position.items()}
+            with broker.reader(STREAM, offsets) as reader:
+                learn_stream(reader, state, host, host.checkpointing.rewinder, until_end=True)
+            assert host.finish(state).samples == saved
+            host.telemetry._last.clear()
+            for _ in range(5):
+                host.between_batches(state)
+            host.finish(state)
+            assert ("checkpoint_age_seconds" in host.telemetry._last) is is_current
+        assert state.ledger.samples == 25
+
+
 def test_the_clock_decides_when_it_is_saved_and_no_bit_of_what(
     broker: Broker, tmp_path: Path
 ) -> None:

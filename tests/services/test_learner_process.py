@@ -17,6 +17,7 @@ import pytest
 
 from services.exit_codes import exit_code
 from services.processes import Child
+from si_stream.boundaries.options import DetectionOptions
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.store import CheckpointStore
@@ -125,6 +126,26 @@ def test_killed_wherever_it_is_and_started_again_it_learns_the_same_bits(
     started.append(child := Child("learner", settings=frequent))
     resumed = finished(child, chosen)
     assert resumed == learned_at_once(broker, chosen)
+
+
+def test_stopped_while_it_detects_boundaries_it_says_how_far_it_is_saved(
+    broker: EmbeddedBroker, chosen: Settings, started: list[Child]
+) -> None:
+    send(broker, [samples(20, task="a")])
+    detecting = chosen.model_copy(update={"detection": DetectionOptions(kind="adwin")})
+    started.append(child := Child("learner", settings=detecting))
+    wait_until(child, "si_stream_step", reaches=2)
+    stop(child)
+    [line] = [line for line in child.last_lines if "stopped at" in line]
+    assert line.endswith(
+        "stopped at step 2, 16 samples; saved up to step 0, 0 samples: the last 16 are read again "
+        "at the next start"
+    )
+    assert position(chosen).get(0, (0, 0)) == (0, 0)
+    send(broker, REST)
+    started.append(child := Child("learner", settings=with_exit(detecting)))
+    assert child.wait() == 0
+    assert "stopped at step 7, 51 samples; all of it is saved" in "\n".join(child.last_lines)
 
 
 def refusal(chosen: Settings) -> tuple[int, str]:

@@ -33,7 +33,7 @@ TASKS = ["digits-0-1", "digits-2-3", "digits-4-5"]
 def snapshot_of(state: State) -> Snapshot:
     tensors = state.main.learner.state()
     place = (state.settings.model, state.ledger, state.measures(), tensors, 1, 0.0)
-    return make_snapshot(*place, Choosing().of(state))
+    return make_snapshot(*place, Choosing().of(state).chooser())
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -28,6 +29,9 @@ from tests.services.predictor.serving import (
     serving,
     wait_for,
 )
+from tests.services.test_learner_host import LIMIT_SECONDS, hosted
+from tests.streams import memory_broker
+from tests.test_rewinding import chosen, stream
 
 
 @pytest.fixture
@@ -100,16 +104,52 @@ def test_a_new_epoch_is_newer_whatever_its_step(teacher: Teacher, follower: Foll
     assert served_version(follower) == (2, 5)
 
 
-def test_a_snapshot_that_says_it_is_older_is_never_taken(
+def test_within_an_epoch_what_is_published_later_is_newer_whatever_its_step(
     teacher: Teacher, follower: Follower, caplog: pytest.LogCaptureFixture
 ) -> None:
     teacher.publish(epoch=1, step=100)
     follower.look()
-    teacher.publish(epoch=1, step=99)
+    teacher.publish(epoch=1, step=99)  # behind a rewind
     for _ in range(3):
         follower.look()
-    assert served_version(follower) == (1, 100)
-    assert caplog.text.count("is older than 1.100") == 1
+    assert served_version(follower) == (1, 99)
+    assert (follower.loads, caplog.text) == (2, "")
+
+
+def test_a_snapshot_that_was_published_before_is_never_taken(
+    teacher: Teacher, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish(step=1)
+    teacher.publish(step=2)
+    follower.look()
+    shutil.rmtree(teacher.store.epochs)
+    teacher.publish(step=3)  # by a model that was begun anew in the same directory
+    for _ in range(3):
+        follower.look()
+    assert served_version(follower) == (1, 2)
+    assert caplog.text.count("start the predictor anew") == 1
+
+
+def test_what_was_learned_before_a_rewind_is_not_served_behind_it(tmp_path: Path) -> None:
+    """Two worlds that nobody announces: the change is found late, and the learner goes back."""
+    follower = Follower(tmp_path, interval_seconds=60)
+    latest = [0]
+    with hosted(memory_broker(stream(worlds=2)), chosen(tmp_path)) as (host, state):
+
+        def stopping() -> bool:
+            """After each batch, with what has been published by then."""
+            if state.ledger.samples != latest[-1]:
+                latest.append(state.ledger.samples)
+                host.publish(state)
+                assert host.publishing.wait(LIMIT_SECONDS)
+                follower.look()
+                assert follower.current().manifest.samples == state.ledger.samples
+            return state.ledger.ended
+
+        host.stopping = stopping  # type: ignore[method-assign]
+        while host.learn(state):
+            pass
+    assert latest != sorted(latest)  # it was rewound
 
 
 def test_what_is_served_stays_when_its_file_is_gone(teacher: Teacher, follower: Follower) -> None:
