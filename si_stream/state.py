@@ -253,7 +253,7 @@ class State:
 
         Raises:
             ValueError: the tensors are of another network.
-            CheckpointError: they are of another detector.
+            CheckpointError: the detector's are of another version of river.
         """
         self.ledger = ledger
         for track in self.tracks:
