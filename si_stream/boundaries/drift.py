@@ -5,7 +5,8 @@ Invariant: what it says follows from the samples since the last boundary alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,14 +71,13 @@ class Watch:
         self.signal = signal
         self.window_samples = options.window_samples
         self.detector = build_detector(options.kind)
-        self._values: Values = np.zeros(0, np.bool_)
-        self._samples = np.zeros(0, np.int64)
-        """Which samples of the task the values are of."""
+        self._parts: deque[History] = deque()
+        """As they came, from the one on that the window begins in."""
 
     def reset(self) -> None:
         self.signal.reset()
         self.detector.reset()
-        self._values, self._samples = self._values[:0], self._samples[:0]
+        self._parts.clear()
 
     def see(self, seen: Seen, first: int) -> int | None:
         """The next samples, of which the first is number ``first``; the number of one that alarms.
@@ -89,11 +89,11 @@ class Watch:
         if index is not None:
             # The rest belongs to a task whose end is now known, or to one that is watched anew.
             self.detector.reset()
-        every: Any = np.concatenate((self._values, values))
-        samples = np.concatenate((self._samples, rows + first))
-        # Of the last samples, few values as there may be of them: a copy from before is kept.
-        oldest = int(np.searchsorted(samples, first + len(seen.labels) - self.window_samples))
-        self._values, self._samples = every[oldest:], samples[oldest:]
+        if len(rows):
+            self._parts.append(History(rows + first, values))
+        oldest = first + len(seen.labels) - self.window_samples
+        while self._parts and self._parts[0].samples[-1] < oldest:
+            self._parts.popleft()
         return None if index is None else first + int(rows[index])
 
     def history(self, seen: int) -> History:
@@ -101,18 +101,15 @@ class Watch:
         tell of them."""
         latest = self.signal.latest()
         first = seen - len(latest)
-        count = int(np.searchsorted(self._samples, first))
-        samples = np.concatenate((self._samples[:count], np.arange(first, seen)))
-        values: Any = np.concatenate((self._values[:count], latest))
-        return History(samples, values)
+        before = self._read(seen).up_to(first - 1)
+        return joined([before, History(np.arange(first, seen), latest)])
 
-    def state(self) -> Arrays:
+    def state(self, seen: int) -> Arrays:
         own = {f"signal.{name}": array for name, array in self.signal.state().items()}
         detector = np.frombuffer(self.detector.state(), np.uint8)
-        values: npt.NDArray[Any] = self._values
-        if values.dtype == np.bool_:
-            values = values.view(np.uint8)
-        return {"detector": detector, "errors": values, "samples": self._samples, **own}
+        samples, read = self._read(seen)
+        values: npt.NDArray[Any] = read.view(np.uint8) if read.dtype == np.bool_ else read
+        return {"detector": detector, "errors": values, "samples": samples, **own}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:
         saved = state["detector"].tobytes()
@@ -120,12 +117,18 @@ class Watch:
             self.detector.load(saved)
         values = state["errors"]
         are_bits = values.dtype == np.uint8
-        self._values = values.astype(np.bool_) if are_bits else values.astype(np.float64)
+        read: Values = values.astype(np.bool_) if are_bits else values.astype(np.float64)
         latest = np.arange(seen - len(values), seen)  # as of before samples could be left out
-        self._samples = state.get("samples", latest).astype(np.int64)
+        samples = state.get("samples", latest).astype(np.int64)
+        self._parts = deque([History(samples, read)] if len(samples) else [])
         prefix = "signal."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         self.signal.load(own)
+
+    def _read(self, seen: int) -> History:
+        """Of the window, few values as there may be: it is of so many samples, since a copy of the
+        state from before is kept."""
+        return joined(self._parts).since(seen - self.window_samples)
 
 
 class DriftWatch:
@@ -172,7 +175,8 @@ class DriftWatch:
         """Everything that it goes on from, to the bit."""
         arrays: Arrays = {"seen": np.frombuffer(self.seen.to_bytes(8, "little"), np.uint8)}
         for watch in self.watches:
-            arrays |= {_prefix(watch) + name: array for name, array in watch.state().items()}
+            own = watch.state(self.seen).items()
+            arrays |= {_prefix(watch) + name: array for name, array in own}
         return arrays
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -189,6 +193,15 @@ class DriftWatch:
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if "detector" in own:
                 watch.load(own, self.seen)
+
+
+def joined(parts: Iterable[History]) -> History:
+    """One after the other."""
+    samples, values = zip(
+        History(np.zeros(0, np.int64), np.zeros(0, np.bool_)), *parts, strict=True
+    )
+    every: Any = np.concatenate(values)
+    return History(np.concatenate(samples), every)
 
 
 def first_of_new(history: History, alarmed: int) -> tuple[int, float]:

@@ -195,12 +195,10 @@ class Inputs(Signal):
         return unusual
 
     def _distances(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Squared, of each sample to the nearest label's mean, in units of the spread."""
+        """Of each sample to the nearest label's mean, in units of the spread."""
         # By PyTorch, whose number of threads is a setting.
-        white, means = torch.from_numpy(self._sketch.of(inputs)) @ self._whitening, self._means
-        # |w − m|² = |w|² − 2w·m + |m|²
-        nearest = (means.square().sum(1) - 2.0 * white @ means.T).amin(1)
-        found: npt.NDArray[np.float64] = (white.square().sum(1) + nearest).numpy()
+        white = torch.from_numpy(self._sketch.of(inputs)) @ self._whitening
+        found: npt.NDArray[np.float64] = torch.cdist(white, self._means).amin(1).numpy()
         return found
 
 

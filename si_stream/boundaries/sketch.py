@@ -39,10 +39,11 @@ class Sketch:
         self._order = np.argsort(bins, kind="stable")
         self._starts = np.searchsorted(bins[self._order], np.arange(self.size))
         self._signs = signs[self._order]
+        self._shares = self._signs / np.float32(255)
 
     def of(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """``[n, *input_shape]``, uint8 (as a share of 255) or float32 → ``[n, size]``."""
-        signs = self._signs / np.float32(255) if inputs.dtype == np.uint8 else self._signs
+        signs = self._shares if inputs.dtype == np.uint8 else self._signs
         signed = inputs.reshape(len(inputs), -1)[:, self._order] * signs
         return np.add.reduceat(signed, self._starts, axis=1).astype(np.float64)
 

@@ -207,5 +207,5 @@ def test_a_cut_lies_among_the_last_samples_however_few_values_there_are(name: Si
     watch = DriftWatch(options, SHAPE, LABELS)
     alarm = first_alarm(watch, drawn(20_000, changed_at=16_011))
     assert alarm is not None
-    samples = watch.watches[0].state()["samples"]
+    samples = watch.watches[0].state(watch.seen)["samples"]
     assert watch.seen - 512 <= samples[0] <= alarm.cut <= alarm.sample <= samples[-1]

@@ -24,7 +24,10 @@ from simulators.scenarios import Task
 
 FISHER_SAMPLES = 100  # of a task's training samples, the first ones
 OUTPUT = "output"
-IMPORTANCE, IMPORTANCE_TITLE = "importance", "Correlation of ω between tasks (Fig. 5)"  # a picture
+IMPORTANCE, IMPORTANCE_TITLE = (
+    "importance",
+    "Correlation of ω between tasks, as in Fig. 5",
+)  # a picture
 
 
 class Importance(Part):
