@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel
 from torch import Tensor
@@ -237,7 +238,7 @@ class State:
         }
         if self.drift is not None:
             watched = self.drift.state().items()
-            tensors |= {f"drift/{name}": torch.tensor(value) for name, value in watched}
+            tensors |= {f"drift/{name}": as_tensor(value) for name, value in watched}
         portraits = self.portraits.state().items()
         return tensors | {f"portraits/{name}": tensor for name, tensor in portraits}
 
@@ -268,6 +269,11 @@ class State:
     def _learner(self, consolidator: ConsolidatorOptions) -> Learner:
         settings = self.settings
         return Learner(settings.model, settings.optimiser, consolidator, settings.compute)
+
+
+def as_tensor(array: npt.NDArray[Any]) -> Tensor:
+    """Of the same memory, where that may be written to."""
+    return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

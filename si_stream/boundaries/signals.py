@@ -161,7 +161,7 @@ class Inputs(Signal):
         if "portrait.means" in state:
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
-        self._kept = deque([state["kept"]] if "kept" in state else [])
+        self._kept = deque([state["kept"].copy()] if "kept" in state else [])
         self._kept_samples = sum(map(len, self._kept))
         if len(self._usual):
             self._limits = limits_of(self._usual)

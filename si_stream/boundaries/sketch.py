@@ -44,7 +44,7 @@ class Sketch:
     def of(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """``[n, *input_shape]``, uint8 (as a share of 255) or float32 → ``[n, size]``."""
         signs = self._shares if inputs.dtype == np.uint8 else self._signs
-        signed = inputs.reshape(len(inputs), -1)[:, self._order] * signs
+        signed = inputs.reshape(len(inputs), -1).take(self._order, axis=1) * signs
         return np.add.reduceat(signed, self._starts, axis=1).astype(np.float64)
 
 
