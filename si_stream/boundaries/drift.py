@@ -222,6 +222,8 @@ def sharpened(cut: int, histories: Mapping[SignalName, History]) -> int:
     if not histories.keys() >= {"errors", "inputs"}:
         return cut
     errors, inputs = histories["errors"], histories["inputs"].without_gaps()
+    if len(errors.samples):  # which may have been watched from later on
+        inputs = inputs.since(int(errors.samples[0]))
     if not len(inputs.samples) or not inputs.samples[0] <= cut <= inputs.samples[-1]:
         return cut
     ratios = np.zeros(len(inputs.samples))

@@ -195,10 +195,11 @@ class Inputs(Signal):
         return unusual
 
     def _distances(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Of each sample to the nearest label's mean, in units of the spread."""
+        """Squared, of each sample to the nearest label's mean, in units of the spread."""
         # By PyTorch, whose number of threads is a setting.
         white = torch.from_numpy(self._sketch.of(inputs)) @ self._whitening
-        found: npt.NDArray[np.float64] = torch.cdist(white, self._means).amin(1).numpy()
+        nearest = torch.cdist(white, self._means).amin(1)
+        found: npt.NDArray[np.float64] = nearest.square().numpy()
         return found
 
 

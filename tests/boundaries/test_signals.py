@@ -159,6 +159,24 @@ def test_of_another_detector_the_values_are_gone_on_from(kind: DetectorKind) -> 
     assert abs(alarm.cut - 4011) <= 5
 
 
+def test_what_a_checkpoint_tells_of_usual_inputs_are_squared_distances() -> None:
+    """Chi-squared of as many degrees as an input has numbers: those of older versions are, too."""
+    watch = watched("inputs")
+    assert first_alarm(watch, part(drawn(2112), 0, 2112)) is None
+    usual = watch.state()["inputs/signal.usual"]
+    assert len(usual) == 1024
+    assert usual.mean() == pytest.approx(SHAPE[0], rel=0.15)
+
+
+def test_errors_that_are_watched_from_later_on_than_inputs_alarm_too() -> None:
+    seen, before, resumed = drawn(5000, changed_at=4011), watched("inputs"), watched(*NAMES)
+    assert first_alarm(before, part(seen, 0, 3008)) is None
+    resumed.load(before.state())
+    alarm = first_alarm(resumed, seen, begin=3008)
+    assert alarm is not None
+    assert abs(alarm.cut - 4011) <= 5
+
+
 def blurred(count: int, changed_at: int, seed: int) -> Seen:
     """A change behind which half of the predictions are right by chance, and all inputs differ."""
     inputs, labels, logits, wrong = drawn(count, changed_at=changed_at, seed=seed)
