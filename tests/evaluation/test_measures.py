@@ -1,4 +1,4 @@
-"""What is kept of a track's holdouts: the best answers of each task, and what came of them since."""
+"""What is kept of a track's holdouts: each task's best answers, and what came of them since."""
 
 from __future__ import annotations
 
