@@ -85,6 +85,12 @@ def curl() -> str:
 
 
 @pytest.fixture(scope="session")
+def promtool() -> str:
+    """The command of Prometheus' promtool, which says whether its server likes what we serve."""
+    return shutil.which("promtool") or _missing("needs promtool (Debian: apt install prometheus)")
+
+
+@pytest.fixture(scope="session")
 def cpp_compiler() -> str:
     """What torch.compile compiles with on a CPU."""
     return shutil.which("g++") or _missing("needs g++, a C++ compiler")
