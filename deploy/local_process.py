@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+LAST_LINES = 20
+
 
 class NotAvailable(Exception):
     """The server cannot be had here; the text says what is missing."""
@@ -68,8 +70,10 @@ class LocalProcess:
             self._process.send_signal(signal.SIGCONT)  # a paused one hears nothing else
         self._process.wait()
 
-    def last_lines(self, count: int = 20) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+    def last_lines(self) -> str:
+        """How its log ends, for an error."""
+        lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return "\n".join([f"{self.log} ends with", *lines])
 
 
 def free_ports(count: int) -> list[int]:

@@ -53,7 +53,8 @@ def cifar_root() -> Path:
 @pytest.fixture(scope="session")
 def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A Kafka broker of these tests alone, which they may kill and start again."""
-    from deploy.kafka.local_broker import LocalBroker, Login, NotAvailable
+    from deploy.kafka.local_broker import LocalBroker, Login
+    from deploy.local_process import NotAvailable
 
     login = Login("learner", "only-for-tests")
     broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)

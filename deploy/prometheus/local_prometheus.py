@@ -120,7 +120,9 @@ class _Server:
         self._write_files()
         self.ask("/-/reload", method="POST")
 
-    def ask(self, path: str, *, method: str = "GET", **parameters: Any) -> Any:
+    def ask(
+        self, path: str, parameters: Mapping[str, Any] | None = None, *, method: str = "GET"
+    ) -> Any:
         """The answer to a request, JSON parsed and other text as it is.
 
         Raises:
@@ -155,9 +157,7 @@ class _Server:
             except (ValueError, URLError, ConnectionError, TimeoutError):
                 time.sleep(0.05)
         what = "ended" if not process.running else f"was not ready within {START_SECONDS:.0f} s"
-        raise NotAvailable(
-            f"{self.package} {what}; {process.log} ends with\n{process.last_lines()}"
-        )
+        raise NotAvailable(f"{self.package} {what}; {process.last_lines()}")
 
 
 class LocalPrometheus(_Server):
@@ -182,8 +182,8 @@ class LocalPrometheus(_Server):
 
     def query(self, expression: str, *, at: float | None = None) -> list[Sample]:
         """What a PromQL expression is now, or was at a time (Unix, seconds)."""
-        parameters = {"query": expression} | ({} if at is None else {"time": at})
-        result = self.ask("/api/v1/query", **parameters)["data"]
+        when = {} if at is None else {"time": at}
+        result = self.ask("/api/v1/query", {"query": expression, **when})["data"]
         if result["resultType"] == "scalar":
             return [Sample({}, float(result["result"][1]))]
         return [
@@ -195,7 +195,7 @@ class LocalPrometheus(_Server):
     ) -> list[Series]:
         """What it was between two times (Unix, seconds), every `step` seconds."""
         parameters = {"query": expression, "start": start, "end": end, "step": step}
-        result = self.ask("/api/v1/query_range", **parameters)["data"]["result"]
+        result = self.ask("/api/v1/query_range", parameters)["data"]["result"]
         return [
             Series(
                 _named(entry["metric"]),
