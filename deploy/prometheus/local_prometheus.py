@@ -8,8 +8,11 @@ started again in the same directory has the same port and all that it had stored
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +24,9 @@ from urllib.request import Request, urlopen
 import yaml
 
 from deploy.local_process import LocalProcess, NotAvailable, free_ports, is_free
+from deploy.prometheus.rules import ALERTMANAGER_FILE, read, shipped
 
 START_SECONDS = 60.0
-HERE = Path(__file__).parent
-ALERTMANAGER = HERE.parent / "alertmanager"
 
 Labels = dict[str, str]
 Document = Mapping[str, Any]
@@ -264,3 +266,42 @@ def find(programs: Sequence[str], package: str) -> str:
 
 def _named(metric: Labels) -> Labels:
     return {key: value for key, value in metric.items() if key != "__name__"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Prometheus and Alertmanager with the shipped files, for `si-stream serve` on "
+        "this machine; Ctrl-C ends them."
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("si-stream-data/prometheus"),
+        help="of what they store, which stays there (default: si-stream-data/prometheus)",
+    )
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    alertmanager_files = {"alertmanager.yml": read(ALERTMANAGER_FILE)}
+    try:
+        with (
+            LocalAlertmanager(
+                given.directory / "alertmanager", alertmanager_files, port=9093
+            ) as alertmanager,
+            LocalPrometheus(given.directory, shipped(), port=9090) as prometheus,
+        ):
+            print(
+                f"Prometheus is at {prometheus.address}, its alerts at {prometheus.address}/alerts,"
+                f" Alertmanager at {alertmanager.address}; what they store is in "
+                f"{prometheus.directory}. Ctrl-C ends them.",
+                flush=True,
+            )
+            return prometheus.process.wait()
+    except NotAvailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

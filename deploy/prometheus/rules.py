@@ -1,5 +1,5 @@
-"""The files of Prometheus and Alertmanager as documents, and with their durations divided, for tests
-that cause a fault and cannot wait for a quarter of an hour.
+"""The files of Prometheus and Alertmanager as documents, and with their durations divided, for
+tests that cause a fault and cannot wait for a quarter of an hour.
 
 Invariant: divided ones differ from those that are shipped in durations alone.
 """
@@ -43,8 +43,8 @@ def divided(documents: Mapping[str, Document], by: float, *, least_seconds: floa
 
     >>> divided({"for": "5m", "expr": "rate(a[10m] offset 2m)"}, by=60, least_seconds=3)
     {'for': '5000ms', 'expr': 'rate(a[15000ms] offset 3000ms)'}
-    >>> divided({"record": "si_stream_threshold:a_seconds", "expr": "vector(600)"}, 60, least_seconds=3)
-    {'record': 'si_stream_threshold:a_seconds', 'expr': 'vector(10.0)'}
+    >>> divided({"record": "threshold:a_seconds", "expr": "vector(600)"}, by=60, least_seconds=3)
+    {'record': 'threshold:a_seconds', 'expr': 'vector(10.0)'}
     """
 
     def shorter(text: str, least: float) -> str:

@@ -25,7 +25,7 @@ from tests.deploy.prometheus.site import Model, Site, webhook
 from tests.streams import STREAM, enveloped
 
 BATCH = 16
-WORLD_SAMPLES = 1500
+WORLD_SAMPLES = 800
 SMALLER_THAN_A_SNAPSHOT_BYTES = 200_000
 
 
@@ -111,7 +111,11 @@ def add_models(site: Site) -> None:
     )
     # Measured at boundaries alone.
     site.add("full", holdout={"evaluation_interval_steps": 1_000_000})
-    storm = site.add("storm", detection={"kind": "adwin"})
+    storm = site.add(
+        "storm",
+        detection={"kind": "adwin"},
+        model={"input_shape": (8, 8), "outputs": 2, "batch_size": 4 * BATCH},
+    )
     storm.labels["idle"] = "never"
     for model in site.models.values():
         model.start_learner()
@@ -158,7 +162,7 @@ def test_a_loss_that_is_not_finite_and_a_partition_that_has_no_sender(site: Site
     def now_and_then_huge(number: int) -> Samples:
         found = good(number)
         if number % 50 == 49:
-            return Samples(found.inputs * np.float32(1e36), found.labels)
+            return Samples(np.full_like(found.inputs, 3e38), found.labels)
         return found
 
     senders = [
@@ -186,7 +190,7 @@ def test_a_task_that_is_not_measured_any_more_and_a_disk_that_is_full(site: Site
     full = site.models["full"]
     full.send(batch(0, task="a", role="holdout"), *[batch(n, task="a") for n in range(100)])
     full.send(Boundary("a-ends"))
-    sender = Sender(full, lambda number: batch(number, world=1, task="b"), every=0.005)
+    sender = Sender(full, lambda number: batch(number, world=1, task="b"), every=0.05)
     try:
         assert full.learner is not None
         with full_disk(full.learner):
@@ -205,7 +209,7 @@ def test_a_task_that_is_not_measured_any_more_and_a_disk_that_is_full(site: Site
 
 def test_a_stream_that_changes_all_the_time_and_then_ends_though_it_should_not(site: Site) -> None:
     storm = site.models["storm"]
-    sender = Sender(storm, lambda n: batch(n, world=n * BATCH // WORLD_SAMPLES), every=0.005)
+    sender = Sender(storm, lambda n: batch(n, world=n * BATCH // WORLD_SAMPLES), every=0.02)
     try:
         site.wait_for_alert("SIStreamAlarmStorm", "storm")
     finally:

@@ -29,6 +29,7 @@ from tests.streams import STREAM, enveloped
 
 BY = 60
 SCRAPE_SECONDS = 1.0
+EVALUATION_STEPS = 50
 LIMIT_SECONDS = 120
 LOOK_SECONDS = 0.2
 
@@ -49,7 +50,7 @@ class Model:
             "compute": {"device": "cpu"},
             "learner": {"metrics_port": 0},
             "predictor": {"port": 0},
-            "holdout": {"evaluation_interval_steps": 50},
+            "holdout": {"evaluation_interval_steps": EVALUATION_STEPS},
             "snapshots": {"interval_seconds": 0.5},
             "checkpoints": {"interval_seconds": 1},
         }
@@ -118,6 +119,9 @@ class Site:
     def watch(self) -> None:
         """Have all processes that were started scraped."""
         files = divided(shipped(), BY, least_seconds=SCRAPE_SECONDS)
+        for rule in files["rules.yml"]["groups"][0]["rules"]:
+            if rule["record"] == "si_stream_threshold:evaluation_interval_steps":
+                rule["expr"] = f"vector({EVALUATION_STEPS})"  # as it is to be: what the models have
         document = files["prometheus.yml"]
         [alertmanagers] = document["alerting"]["alertmanagers"]
         alertmanagers["static_configs"] = [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]
@@ -167,6 +171,9 @@ class Site:
     def value(self, expression: str) -> float | None:
         found = self.prometheus.query(expression)
         return found[0].value if found else None
+
+    def has_value(self, expression: str, value: float) -> bool:
+        return self.value(expression) == value
 
     def close(self) -> None:
         for model in self.models.values():

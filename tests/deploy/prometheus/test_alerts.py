@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_the_learner_and_the_predictor_are_scraped_while_the_stream_comes(site: 
         'si_stream_step{model="healthy"}',
         'si_stream_served_snapshot_step{model="healthy"}',
     ):
-        site.wait_for(lambda selector=selector: site.value(selector) == STEPS, selector)
+        site.wait_for(partial(site.has_value, selector, STEPS), selector)
         [series] = site.prometheus.query_range(
             selector, start=site.started_seconds, end=time.time(), step=0.5
         )
@@ -96,7 +97,8 @@ def test_a_learner_and_a_predictor_that_are_killed_are_down(
     kill(model.predictor)
     for name in ("SIStreamLearnerDown", "SIStreamPredictorDown"):
         site.wait_for_alert(name, "forgetful")
-        site.wait_for(lambda name=name: ("forgetful", name) in told(calls[1], "/page"), "the page")
+    pages = {("forgetful", "SIStreamLearnerDown"), ("forgetful", "SIStreamPredictorDown")}
+    site.wait_for(lambda: pages <= told(calls[1], "/page"), "the pages")
 
 
 def test_the_healthy_model_has_had_no_alert_though_its_shadow_forgets(
