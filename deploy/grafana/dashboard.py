@@ -53,7 +53,12 @@ def build() -> model.Dashboard:
     closed_row(made, "Task by task", task_by_task.panels())
     closed_row(made, "Model and versions", versions.panels())
     built = made.build()
-    number(built)
+    assert built.panels is not None
+    assert built.templating is not None
+    number(built.panels)
+    for variable in built.templating.list_val or []:
+        # Of variables that are intervals alone; Grafana's SDK gives them to all.
+        variable.auto = variable.auto_min = variable.auto_count = None
     return built
 
 
@@ -113,10 +118,10 @@ def closed_row(made: dashboard.Dashboard, title: str, panels: Sequence[Panel]) -
     made.with_row(row)
 
 
-def number(built: model.Dashboard) -> None:
-    """Each panel gets an id of its own; Grafana's links name it."""
+def number(panels: Sequence[model.Panel | model.RowPanel]) -> None:
+    """Each gets an id of its own; Grafana's links name it."""
     numbers = count(1)
-    for panel in built.panels or []:
+    for panel in panels:
         panel.id_val = next(numbers)
         for inner in panel.panels if isinstance(panel, model.RowPanel) else []:
             inner.id_val = next(numbers)

@@ -32,9 +32,9 @@ class Mark(Builder[model.AnnotationQuery]):
 def marks() -> list[Builder[model.AnnotationQuery]]:
     boundaries = at_each_step(of("si_stream_consolidations_total"))
     taken = at_each_step(of("si_stream_detector_alarms_total", 'decision="taken"'), "signal")
-    began = of("process_start_time_seconds", LEARNER)
+    began = at_each_step(of("process_start_time_seconds", LEARNER))
     return [
         Mark("Boundaries", MAIN_COLOR, f"{boundaries} > 0", "boundary: a task was consolidated"),
         Mark("Alarms taken", WATCH, f"{taken} > 0", "alarm of {{signal}}: a boundary was made"),
-        Mark("Starts", BAD, f"{began} - {began} offset $__interval > 0", "the learner started"),
+        Mark("Starts", BAD, f"{began} > 0", "the learner started"),
     ]

@@ -151,7 +151,7 @@ def bars(about: About, *queries: Query) -> timeseries.Panel:
 
 
 def heat_map(about: About, query: Query) -> statushistory.Panel:
-    """A ratio over time, a row for each series: light is low, dark is high."""
+    """A ratio over time, a row for each series: its colour fades as it falls."""
     return (
         framed(statushistory.Panel(), about)
         .unit(RATIO)

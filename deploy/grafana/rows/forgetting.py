@@ -17,7 +17,7 @@ NO_SHADOW = "Empty without a shadow; --shadow none adds one."
 
 def panels() -> list[Panel]:
     return [
-        _accuracy_matrix("Accuracy of each task", MAIN, "A row that turns pale is forgotten."),
+        _accuracy_matrix("Accuracy of each task", MAIN, "A row that fades is forgotten."),
         _accuracy_matrix(
             "The same without consolidation (shadow)", SHADOW, f"What SI saves from. {NO_SHADOW}"
         ),
@@ -36,7 +36,7 @@ def _accuracy_matrix(title: str, track: str, advice: str) -> Panel:
     about = About(
         title,
         f"The accuracy matrix: tasks as rows, time to the right, the holdout accuracy as measured "
-        f"then, dark is high. {advice}",
+        f"then. {advice}",
         RATIO,
         span=12,
         height=8,
