@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from si_stream import events
+from si_stream.errors import Reason
+from si_stream.messages.kinds import Role
 
 if TYPE_CHECKING:
     from si_stream.evaluation.measures import Measures
@@ -150,6 +152,15 @@ class Telemetry:
         age("checkpoint_age_seconds", "Since a checkpoint held all that was learned.")
         age("snapshot_age_seconds", "Since a snapshot held all that was learned.")
         age("position_age_seconds", "Since the latest message taken in was appended.")
+
+        # Zero from the start on, for alerts: a counter that first appears as 1 has not risen.
+        for role in get_args(Role):
+            self.received.labels(role)
+        for reason in Reason:
+            self.rejected.labels(reason)
+        for what in ("checkpoint", "snapshot"):
+            self.failures.labels(what)
+        self.skipped.labels("main")
 
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.BatchLearned: self._batch_learned,
