@@ -23,7 +23,7 @@ READY := $(VENV)/.ready
   reproduce-quick dashboards dashboard-pictures constraints clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv (the others do so when needed); small CPU build: TORCH_BACKEND=cpu
 

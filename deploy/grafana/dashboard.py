@@ -21,6 +21,7 @@ from deploy.grafana.rows import (
     healthy,
     reasons,
     resources,
+    run_book,
     task_by_task,
     versions,
 )
@@ -52,6 +53,7 @@ def build() -> model.Dashboard:
     closed_row(made, "4 · Resources", resources.panels())
     closed_row(made, "Task by task", task_by_task.panels())
     closed_row(made, "Model and versions", versions.panels())
+    closed_row(made, "Run-book", run_book.panels())
     built = made.build()
     assert built.panels is not None
     assert built.templating is not None

@@ -38,6 +38,10 @@ def wording(words: Words) -> list[model.ValueMapping]:
     return [model.ValueMap(options=results)]
 
 
+def decimals(count: int) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val="decimals", value=count)
+
+
 def by(mode: model.FieldColorModeId) -> dashboard.FieldColor:
     return dashboard.FieldColor().mode(mode)
 
@@ -66,14 +70,12 @@ def cells(steps: Steps) -> list[model.DynamicConfigValue]:
     ]
 
 
-def last_values() -> common.VizLegendOptions:
-    return (
-        common.VizLegendOptions()
-        .display_mode(shapes.LegendDisplayMode.TABLE)
-        .placement(shapes.LegendPlacement.RIGHT)
-        .show_legend(True)
-        .calcs(["lastNotNull"])
-    )
+def last_values(*, beside: bool) -> common.VizLegendOptions:
+    """Names with their last values: in a table beside the graph, or in lines below it."""
+    mode = shapes.LegendDisplayMode.TABLE if beside else shapes.LegendDisplayMode.LIST
+    place = shapes.LegendPlacement.RIGHT if beside else shapes.LegendPlacement.BOTTOM
+    legend = common.VizLegendOptions().display_mode(mode).placement(place)
+    return legend.show_legend(True).calcs(["lastNotNull"])
 
 
 def no_legend() -> common.VizLegendOptions:

@@ -118,7 +118,7 @@ def lines(
         .fill_opacity(0)
         .show_points(shapes.VisibilityMode.NEVER)
         .span_nulls(False)  # a gap is a gap: the process was down
-        .legend(last_values())
+        .legend(last_values(beside=about.span >= 12))
         .tooltip(all_at_the_pointer())
     )
     if low is not None:

@@ -16,7 +16,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from deploy.grafana import reading
-from deploy.grafana.drawing import BACKGROUND, STYLE, Canvas, draw
+from deploy.grafana.answers import Answers
+from deploy.grafana.painting import BACKGROUND, STYLE, Painter
 from deploy.grafana.watched_replay import Watched, watched_replay
 from si_stream.settings import Settings, load_settings
 
@@ -55,19 +56,18 @@ def draw_rows(watched: Watched, directory: Path) -> list[Path]:
     """A picture of each row."""
     read = reading.dashboard()
     written = []
+    painter = Painter(Answers(watched, SCRAPE_SECONDS), read["annotations"]["list"])
     with mpl.rc_context(STYLE):
         for title, panels in reading.rows(read).items():
             if title in NAMES:
-                canvas = Canvas(watched, SCRAPE_SECONDS, read["annotations"]["list"])
                 path = directory / f"dashboard-{NAMES[title]}.png"
-                row_figure(title, panels, canvas).savefig(
-                    path, dpi=DPI, metadata={"Software": None}
-                )
+                figure = row_figure(title, panels, painter)
+                figure.savefig(path, dpi=DPI, metadata={"Software": None})
                 written.append(path)
     return written
 
 
-def row_figure(title: str, panels: list[dict[str, Any]], canvas: Canvas) -> Figure:
+def row_figure(title: str, panels: list[dict[str, Any]], painter: Painter) -> Figure:
     top = min(panel["gridPos"]["y"] for panel in panels)
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) - top
     width_inches = GRID_WIDTH * CELL_INCHES[0]
@@ -81,7 +81,7 @@ def row_figure(title: str, panels: list[dict[str, Any]], canvas: Canvas) -> Figu
         return grid["x"] * cell[0], bottom, grid["w"] * cell[0], grid["h"] * cell[1]
 
     for panel in panels:
-        draw(panel, figure, place(panel["gridPos"]), canvas)
+        painter.draw(panel, figure, place(panel["gridPos"]))
     return figure
 
 
@@ -95,7 +95,8 @@ def main() -> None:
         with watched_replay(
             settings, prometheus, told, silent, scrape_seconds=SCRAPE_SECONDS
         ) as watched:
-            for path in draw_rows(watched, PICTURES):
+            while_it_learned = watched._replace(ended=watched.ended - 5 * SCRAPE_SECONDS)
+            for path in draw_rows(while_it_learned, PICTURES):
                 print(path)
 
 

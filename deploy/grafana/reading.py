@@ -42,11 +42,12 @@ def dashboard(path: Path = DASHBOARD) -> dict[str, Any]:
 def rows(read: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """By title the panels that stand below it, whether the row is open or closed."""
     found: dict[str, list[dict[str, Any]]] = {}
+    title = ""
     for panel in read["panels"]:
         if panel["type"] == "row":
-            found[panel["title"]] = below = list(panel["panels"])
+            found[title := panel["title"]] = list(panel["panels"])
         else:
-            below.append(panel)
+            found[title].append(panel)
     return found
 
 
@@ -68,11 +69,12 @@ def queries(panel: Mapping[str, Any]) -> list[AskedQuery]:
     ]
 
 
+def query_of_mark(annotation: Mapping[str, Any]) -> AskedQuery:
+    expression = annotation["target"]["expr"]
+    return AskedQuery(annotation["name"], "Anno", expression, False, annotation["titleFormat"])
+
+
 def all_queries(read: Mapping[str, Any]) -> list[AskedQuery]:
     """Of panels and of annotations."""
     of_panels = [query for panel in panels(read) for query in queries(panel)]
-    of_marks = [
-        AskedQuery(mark["name"], "Anno", mark["target"]["expr"], False, mark["titleFormat"])
-        for mark in read["annotations"]["list"]
-    ]
-    return of_panels + of_marks
+    return of_panels + [query_of_mark(mark) for mark in read["annotations"]["list"]]

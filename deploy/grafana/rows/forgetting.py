@@ -4,7 +4,7 @@ consolidation.
 
 from __future__ import annotations
 
-from deploy.grafana.looks import BAD, COUNT, GOOD, RATIO, SECONDS, WATCH, cells
+from deploy.grafana.looks import BAD, COUNT, GOOD, RATIO, SECONDS, WATCH, cells, decimals
 from deploy.grafana.panels import About, Column, Panel, beside_shadow, heat_map, lines, rows
 from deploy.grafana.queries import MAIN, SHADOW, TASK, Query, of
 from deploy.grafana.thresholds import threshold
@@ -19,17 +19,24 @@ def panels() -> list[Panel]:
     return [
         _accuracy_matrix("Accuracy of each task", MAIN, "A row that fades is forgotten."),
         _accuracy_matrix(
-            "The same without consolidation (shadow)", SHADOW, f"What SI saves from. {NO_SHADOW}"
+            "Accuracy of each task, without consolidation",
+            SHADOW,
+            f"Of the shadow: what SI saves from. {NO_SHADOW}",
         ),
-        _accuracy("Accuracy over time", MAIN, "Where a line falls behind a boundary, that task's"
-                  " boundary did it: learning the next one overwrote what it needs."),
-        _accuracy("The same without consolidation (shadow)", SHADOW, NO_SHADOW),
+        _accuracy(
+            "Accuracy over time",
+            MAIN,
+            "Where a line falls behind a boundary, learning the next task overwrote what it needs.",
+        ),
+        _accuracy(
+            "Accuracy over time, without consolidation", SHADOW, f"Of the shadow. {NO_SHADOW}"
+        ),
         _tasks(),
         _forgetting(),
         _average(),
         _mean_forgetting(),
         _backward_transfer(),
-    ]  # fmt: skip
+    ]
 
 
 def _accuracy_matrix(title: str, track: str, advice: str) -> Panel:
@@ -77,10 +84,10 @@ def _tasks() -> Panel:
     return rows(
         about,
         "task",
-        Column("accuracy", each(ACCURACY, MAIN), RATIO),
-        Column("forgetting", each(FORGETTING, MAIN), RATIO, forgotten),
-        Column("±", f"{errors:g} * {each(ERROR, MAIN)}", RATIO),
-        Column("shadow forgets", each(FORGETTING, SHADOW), RATIO),
+        Column("accuracy", each(ACCURACY, MAIN), RATIO, [decimals(1)]),
+        Column("forgetting", each(FORGETTING, MAIN), RATIO, [decimals(1), *forgotten]),
+        Column("±", f"{errors:g} * {each(ERROR, MAIN)}", RATIO, [decimals(1)]),
+        Column("shadow forgets", each(FORGETTING, SHADOW), RATIO, [decimals(1)]),
         Column("measured ago", untracked, SECONDS, stale),
         Column("holdout samples", samples, COUNT),
     )

@@ -11,12 +11,13 @@ import yaml
 
 from deploy.grafana import reading
 from deploy.grafana.dashboard import encoded
+from deploy.grafana.rows.run_book import LOOK_AT
 from deploy.grafana.thresholds import threshold
 
 GRAFANA = Path(reading.__file__).parent
 READ = reading.dashboard()
 ROWS = reading.rows(READ)
-PANELS = reading.panels(READ)
+PANELS = [panel for panel in reading.panels(READ) if panel["type"] != "text"]
 GRID_WIDTH = 24
 
 
@@ -38,6 +39,7 @@ def test_it_answers_is_it_healthy_is_it_forgetting_and_why_in_this_order() -> No
         ("4 · Resources", True),
         ("Task by task", True),
         ("Model and versions", True),
+        ("Run-book", True),
     ]
 
 
@@ -88,9 +90,8 @@ def test_accuracies_and_shares_are_drawn_from_0_to_1() -> None:
 
 
 def test_panels_fill_their_lines_and_no_two_have_one_id_or_one_place() -> None:
-    ids = [panel["id"] for panel in PANELS] + [
-        panel["id"] for panel in READ["panels"] if panel["type"] == "row"
-    ]
+    rows = [panel for panel in READ["panels"] if panel["type"] == "row"]
+    ids = [panel["id"] for panel in [*reading.panels(READ), *rows]]
     assert len(set(ids)) == len(ids)
     for title, panels in ROWS.items():
         for line in in_lines(panels):
@@ -113,6 +114,21 @@ def test_tiles_and_dashed_lines_turn_red_where_an_alert_fires() -> None:
     errors = f"- {threshold('forgetting_standard_errors'):g} * si_stream_forgetting_standard_error"
     [worst] = [q for q in reading.all_queries(READ) if q.where == "Worst forgetting"]
     assert errors in worst.expression
+
+
+def test_each_alert_has_panels_to_look_at_and_a_place_in_the_run_book() -> None:
+    [book] = ROWS["Run-book"]
+    told = {}
+    for line in book["options"]["content"].splitlines()[2:]:
+        alert, _severity, panels, place = line.strip("| ").split(" | ")
+        told[alert] = (panels.split(", "), place)
+    rules = yaml.safe_load((GRAFANA.parent / "prometheus" / "alerts.yml").read_text())
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert told.keys() == alerts == LOOK_AT.keys()
+    titles = {panel["title"] for panel in PANELS}
+    for alert, (panels, place) in told.items():
+        assert titles.issuperset(panels), alert
+        assert place == f"`docs/operations.md#{alert.lower()}`"
 
 
 def test_a_threshold_that_is_no_number_of_the_rules_is_refused() -> None:

@@ -122,7 +122,7 @@ def test_every_query_has_an_answer_after_a_replay(watched: Watched) -> None:
 
 
 def test_the_tiles_tell_that_all_is_well(watched: Watched) -> None:
-    shown = {}
+    shown: dict[str, float | str] = {}
     for panel in reading.panels(READ):
         if panel["type"] == "stat":
             [query] = reading.queries(panel)
@@ -130,7 +130,7 @@ def test_the_tiles_tell_that_all_is_well(watched: Watched) -> None:
             shown[panel["title"]] = sample.value if not query.legend else query.name(sample.labels)
     assert shown["Learner"] == shown["Predictor"] == 1
     assert shown["Alerts firing"] == shown["Lag"] == shown["Faults in 15 min"] == 0
-    assert shown["What learns"].startswith("mlp · synaptic-intelligence ")
+    assert str(shown["What learns"]).startswith("mlp · synaptic-intelligence ")
     assert shown["Task in training"] == "digits-8-9"
 
 

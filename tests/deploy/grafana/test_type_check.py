@@ -71,7 +71,7 @@ def of_each_kind_one(it: Dashboard) -> Dashboard:
     """The dashboard with the first panel of each kind, which is quicker to compile."""
     first = {one["type"]: one for one in reversed([*reading.panels(it)])}
     row = next(one for one in it["panels"] if one.get("collapsed"))
-    return {**it, "panels": [*first.values(), {**row, "panels": row["panels"][:1]}]}
+    return {**it, "panels": [{**row, "panels": row["panels"][:1]}, *first.values()]}
 
 
 def test_what_npm_installs_is_pinned_and_names_no_host() -> None:
