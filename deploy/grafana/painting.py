@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class Painter:
         axes.set_axisbelow(True)
         stacked = np.zeros(len(found[0].minutes)) if found else np.zeros(0)
         for color, minute in self._marks:
-            axes.axvline(minute, color=color, lw=0.8, ls=(0, (4, 3)), alpha=0.8)
+            axes.axvline(minute, color=color, lw=0.8, ls=(0, (4, 3)), alpha=0.6)
         for line in found:
             color, dashed = self._look(panel, line.name)
             if custom.get("drawStyle") == "bars":
@@ -235,14 +236,11 @@ class Painter:
             text = defaults["noValue"]
             axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, color=FAINT, size=10)
         for row, line in enumerate(found):
-            width, before = line.minutes[1] - line.minutes[0], math.nan
-            for minute, value in zip(line.minutes, line.values, strict=True):
-                if not math.isnan(value):
-                    text, color = _worded(defaults, value)
-                    axes.barh(row + 0.5, width, 0.7, minute, color=color)
-                    if value != before:
-                        axes.text(minute, row + 0.5, f" {text}", va="center", color="white")
-                before = value
+            for value, first, last in _runs(line):
+                text, color = _worded(defaults, value)
+                axes.barh(row + 0.5, last - first, 0.7, first, color=color)
+                if last - first > self._answers.minutes / 6:  # there is room
+                    axes.text(first, row + 0.5, f" {text}", va="center", color="white")
 
     def _table(self, panel: Panel, figure: Figure, place: Place) -> None:
         organize = panel["transformations"][-1]["options"]
@@ -289,6 +287,15 @@ class Painter:
 def _width(entry: str) -> float:
     """Of an entry of a legend, in inches."""
     return 0.4 + 0.062 * len(entry)
+
+
+def _runs(line: Line) -> Iterator[tuple[float, float, float]]:
+    """Of each value from when to when it stays."""
+    step = line.minutes[1] - line.minutes[0]
+    for value, run in groupby(zip(line.values, line.minutes, strict=True), lambda one: one[0]):
+        times = [minute for _, minute in run]
+        if not math.isnan(value):
+            yield value, times[0], times[-1] + step
 
 
 def _worded(defaults: Mapping[str, Any], value: float) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ import yaml
 
 from deploy.prometheus.local_prometheus import LocalPrometheus
 from services.demo.story import follow
-from services.processes import Child, children
+from services.processes import Child, children, tell
 from si_stream.settings import Settings
 
 PROMETHEUS = Path(__file__).parents[1] / "prometheus"
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 
 
 class Watched(NamedTuple):
@@ -41,6 +41,7 @@ def watched_replay(
     directory: Path,
     *replays: Sequence[str],
     scrape_seconds: int,
+    alerts: Mapping[str, Any] | None = None,
 ) -> Iterator[Watched]:
     """Learn the replays one after the other, asking for predictions meanwhile.
 
@@ -49,6 +50,7 @@ def watched_replay(
         directory: of Prometheus.
         replays: what is sent: of each the words behind `si-stream simulate`. The last one, and no
             other, sends the end.
+        alerts: in the place of the repository's alerts.yml.
 
     Raises:
         ProcessEnded: one of the processes failed.
@@ -62,6 +64,8 @@ def watched_replay(
         def look_after() -> None:
             for child in running:
                 if child.code:
+                    for line in child.last_lines:
+                        tell(child.name, line)
                     raise child.failure("in the middle of the replay")
             ask(predictor, settings)
 
@@ -70,6 +74,8 @@ def watched_replay(
             look_after()
             time.sleep(LOOK_SECONDS)
         read = files(targets, settings.model.name, scrape_seconds)
+        if alerts is not None:
+            read["alerts.yml"] = alerts
         with LocalPrometheus(directory, read) as prometheus:
             for words in replays:
                 running.append(simulator := Child("simulate", *words, settings=settings))
