@@ -19,8 +19,8 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent reproduce-paper \
-  reproduce-quick dashboards dashboard-pictures constraints clean
+.PHONY: help setup demo kafka prometheus test alert-test crash-test check format bench fuzz soak \
+  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -52,8 +52,14 @@ demo: $(READY)  ## five tasks learned in turn, with and without Synaptic Intelli
 kafka: $(READY)  ## a Kafka broker on 127.0.0.1:9092 to develop with (Java 17, Maven); Ctrl-C ends it
 	$(BIN)/python deploy/kafka/local_broker.py
 
+prometheus: $(READY)  ## Prometheus on :9090 and Alertmanager beside si-stream serve; Ctrl-C ends them
+	$(BIN)/python deploy/prometheus/local_prometheus.py
+
 test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
 	$(BIN)/pytest --durations=10 --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
+
+alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
+	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes

@@ -130,6 +130,20 @@ def after_a_run() -> Scrape:
     return Scrape(registry)
 
 
+def test_counters_that_alerts_watch_are_zero_before_anything_happened() -> None:
+    """One that first appears as 1 has not risen, to who asks Prometheus for its increase."""
+    registry = CollectorRegistry()
+    Telemetry(registry)
+    new = Scrape(registry)
+    for reason in Reason:
+        assert new.value("rejected", reason=reason) == 0
+    for what in ("checkpoint", "snapshot"):
+        assert new.value("writing_failures", what=what) == 0
+    for role in ("train", "holdout"):
+        assert new.value("received_samples", role=role) == 0
+    assert new.value("skipped_batches", track="main") == 0
+
+
 def tell(telemetry: Telemetry, told: Iterable[events.Event]) -> None:
     for event in told:
         telemetry.hear(event)

@@ -1,5 +1,5 @@
-"""The files of Prometheus and Alertmanager as documents, and with their durations divided, for tests
-that cause a fault and cannot wait for a quarter of an hour.
+"""The files of Prometheus and Alertmanager as documents, and with their durations divided, for
+tests that cause a fault and cannot wait for a quarter of an hour.
 
 Invariant: divided ones differ from those that are shipped in durations alone.
 """
@@ -18,8 +18,8 @@ ALERTMANAGER_FILE = HERE.parent / "alertmanager" / "alertmanager.yml"
 DURATION_KEYS = {"for", "keep_firing_for", "scrape_interval", "evaluation_interval"} | {
     *("group_wait", "group_interval", "repeat_interval")
 }
+IN_EXPRESSIONS = re.compile(r"(\[|offset )(\d+[smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-WINDOW_SCRAPES = 5  # a rate over fewer is one by luck
 
 Document = dict[str, Any]
 
@@ -39,24 +39,20 @@ def divided(documents: Mapping[str, Document], by: float, *, least_seconds: floa
     """The same documents, with durations and thresholds in seconds so many times as short.
 
     Args:
-        least_seconds: no duration is shorter; of what is scraped, the interval.
+        least_seconds: no duration is shorter; some scrapes long, for a rate over few is luck.
 
     >>> divided({"for": "5m", "expr": "rate(a[10m] offset 2m)"}, by=60, least_seconds=3)
-    {'for': '5000ms', 'expr': 'rate(a[15000ms] offset 3000ms)'}
-    >>> divided({"record": "si_stream_threshold:a_seconds", "expr": "vector(600)"}, 60, least_seconds=3)
-    {'record': 'si_stream_threshold:a_seconds', 'expr': 'vector(10.0)'}
+    {'for': '5000ms', 'expr': 'rate(a[10000ms] offset 3000ms)'}
+    >>> divided({"record": "threshold:a_seconds", "expr": "vector(600)"}, by=60, least_seconds=3)
+    {'record': 'threshold:a_seconds', 'expr': 'vector(10.0)'}
     """
 
-    def shorter(text: str, least: float) -> str:
+    def shorter(text: str) -> str:
         seconds = float(text[:-1]) * SECONDS[text[-1]] / by
-        return f"{max(seconds, least) * 1000:.0f}ms"
+        return f"{max(seconds, least_seconds) * 1000:.0f}ms"
 
     def expression(text: str) -> str:
-        least = least_seconds * WINDOW_SCRAPES
-        text = re.sub(r"\[(\d+[smhd])\]", lambda found: f"[{shorter(found[1], least)}]", text)
-        return re.sub(
-            r"offset (\d+[smhd])", lambda found: f"offset {shorter(found[1], least_seconds)}", text
-        )
+        return IN_EXPRESSIONS.sub(lambda found: found[1] + shorter(found[2]), text)
 
     def visit(node: Any) -> Any:
         if isinstance(node, list):
@@ -65,7 +61,7 @@ def divided(documents: Mapping[str, Document], by: float, *, least_seconds: floa
             return node
         changed = {key: visit(value) for key, value in node.items()}
         for key in DURATION_KEYS & changed.keys():
-            changed[key] = shorter(changed[key], least_seconds)
+            changed[key] = shorter(changed[key])
         if isinstance(changed.get("expr"), str):
             changed["expr"] = expression(changed["expr"])
             if changed.get("record", "").endswith("_seconds"):
