@@ -1,19 +1,21 @@
-"""Where to look when an alert fires: its panels on this dashboard, and its place in the run-book.
+"""What to do when an alert fires: the run-book itself, where it is needed, and the panels to look at.
 
-Invariant: every alert of Prometheus' rules has an entry, and every panel that one names is there.
+Invariant: the text is that of docs/operations.md, and each of its alerts has panels to look at.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import yaml
 from grafana_foundation_sdk.builders import text
 from grafana_foundation_sdk.models.text import TextMode
 
 from deploy.grafana.panels import Panel
 
-ALERTS = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
+RUN_BOOK = Path(__file__).parents[3] / "docs" / "operations.md"
+SECTION = re.compile(r"^### (SIStream\w+)\n\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 LOOK_AT = {
     "SIStreamForgetting": ("Tasks now", "Accuracy over time", "Surrogate's share of the loss"),
     "SIStreamHoldoutOld": ("Tasks now", "Samples each second"),
@@ -34,21 +36,19 @@ LOOK_AT = {
 def panels() -> list[Panel]:
     panel = (
         text.Panel()
-        .title("Which alert, where to look, what to do")
-        .description("From deploy/prometheus/alerts.yml; the run-book lies beside the code.")
+        .title("What to do about an alert")
+        .description("From docs/operations.md, which says more.")
         .span(24)
-        .height(12)
+        .height(24)
         .mode(TextMode.MARKDOWN)
-        .content("\n".join(_lines()))
+        .content("\n".join(_sections()))
     )
     return [panel]
 
 
-def _lines() -> list[str]:
-    lines = ["| alert | severity | look at | what to do |", "|---|---|---|---|"]
-    for group in yaml.safe_load(ALERTS.read_text())["groups"]:
-        for rule in group["rules"]:
-            name, severity = rule["alert"], rule["labels"]["severity"]
-            where = ", ".join(LOOK_AT[name])
-            lines.append(f"| {name} | {severity} | {where} | `{rule['annotations']['runbook']}` |")
-    return lines
+def _sections() -> list[str]:
+    found = SECTION.findall(RUN_BOOK.read_text(encoding="utf-8"))
+    return [
+        f"### {alert}\n\nPanels: {', '.join(LOOK_AT[alert])}.\n\n{advice}"
+        for alert, advice in ((alert, LINK.sub(r"\1", advice)) for alert, advice in found)
+    ]
