@@ -1,4 +1,4 @@
-"""What to do when an alert fires: the run-book itself, where it is needed, and the panels to look at.
+"""What to do when an alert fires: the run-book, where it is needed, and the panels to look at.
 
 Invariant: the text is that of docs/operations.md, and each of its alerts has panels to look at.
 """
@@ -47,8 +47,9 @@ def panels() -> list[Panel]:
 
 
 def _sections() -> list[str]:
+    """Without links, which would lead nowhere from here."""
     found = SECTION.findall(RUN_BOOK.read_text(encoding="utf-8"))
     return [
-        f"### {alert}\n\nPanels: {', '.join(LOOK_AT[alert])}.\n\n{advice}"
-        for alert, advice in ((alert, LINK.sub(r"\1", advice)) for alert, advice in found)
+        LINK.sub(r"\1", f"### {alert}\n\nPanels: {', '.join(LOOK_AT[alert])}.\n\n{advice}")
+        for alert, advice in found
     ]

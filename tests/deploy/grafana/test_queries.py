@@ -27,9 +27,6 @@ OF_PROMETHEUS = {"up", "ALERTS"}
 ALWAYS = {"groups": [{"name": "a", "rules": [{"alert": "AlwaysFires", "expr": "up == 1"}]}]}
 # The queries that a replay in which all goes well leaves without an answer: where, letter, why.
 NOTHING_TO_SHOW = {
-    ("Faults", "A"): "nothing is rejected",
-    ("Faults", "B"): "no loss is infinite",
-    ("Faults", "D"): "the disk is not full",
     ("Faults", "G"): "the predictor has no fault",
     ("Retention margin", "A"): "only Kafka removes what was not read",
     ("GPU memory", "A"): "it is learned on the CPU",
