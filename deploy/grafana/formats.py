@@ -11,12 +11,6 @@ DECIMAL = ((1e9, "Bil"), (1e6, "Mil"), (1e3, "K"), (1, ""))
 
 
 def text_of(value: float, unit: str, decimals: int | None = None) -> str:
-    """
-    >>> text_of(0.12345, "percentunit", decimals=1)
-    '12.3%'
-    >>> text_of(0.5, "percentunit"), text_of(0.25, "s"), text_of(1536, "bytes"), text_of(12, "cps")
-    ('50%', '250 ms', '1.5 KiB', '12/s')
-    """
     if math.isnan(value):
         return "NaN"
     if unit == "percentunit":

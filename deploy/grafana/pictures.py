@@ -8,7 +8,6 @@ JSON. It is drawn by matplotlib, so that it looks like Grafana, and is not it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from PIL import Image
 
 from deploy.grafana import reading
 from deploy.grafana.answers import Answers
-from deploy.grafana.painting import BACKGROUND, STYLE, Painter
+from deploy.grafana.painting import Painter
+from deploy.grafana.part import BACKGROUND, STYLE, Part
 from deploy.grafana.watched_replay import Watched, watched_replay
 from si_stream.settings import Settings, load_settings
 
@@ -77,13 +77,12 @@ def row_figure(title: str, panels: list[dict[str, Any]], painter: Painter) -> Fi
     figure = Figure(figsize=(width_inches, height_inches), facecolor=BACKGROUND)
     figure.text(0.006, 1 - 0.24 / height_inches, title, size=13, weight="bold", va="center")
 
-    def place(grid: Mapping[str, int]) -> tuple[float, float, float, float]:
-        bottom = (height - (grid["y"] - top) - grid["h"]) * CELL_INCHES[1] / height_inches
-        cell = (1 / GRID_WIDTH, CELL_INCHES[1] / height_inches)
-        return grid["x"] * cell[0], bottom, grid["w"] * cell[0], grid["h"] * cell[1]
-
+    cell = (1 / GRID_WIDTH, CELL_INCHES[1] / height_inches)
     for panel in panels:
-        painter.draw(panel, figure, place(panel["gridPos"]))
+        grid = panel["gridPos"]
+        bottom = (height - (grid["y"] - top) - grid["h"]) * cell[1]
+        size = (grid["w"] * cell[0], grid["h"] * cell[1])
+        painter.draw(panel, Part(figure, grid["x"] * cell[0], bottom, *size))
     return figure
 
 
