@@ -1,7 +1,7 @@
 """Graphs of the dashboard, lines or bars over time, with their legends.
 
-Invariant: a series that has no colour of its own in the panel's JSON has the same one in every
-graph.
+Invariant: a series that has no colour of its own in the panel's JSON has that of its place among
+the names, so tasks have the same in every graph of all tasks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,6 @@ class Graphs:
     def __init__(self, answers: Answers, annotations: Sequence[Mapping[str, Any]]) -> None:
         self._answers = answers
         self._marks = answers.marks(annotations)
-        self._colors: dict[str, str] = {}
 
     def draw(self, panel: Panel, part: Part) -> None:
         legend = panel["options"]["legend"]
@@ -60,8 +60,9 @@ class Graphs:
         for color, minute in self._marks:
             axes.axvline(minute, color=color, lw=0.8, ls=(0, (4, 3)), alpha=0.6)
         stacked = np.zeros(len(found[0].minutes)) if found else np.zeros(0)
+        looks = _looks(panel, found)
         for line in found:
-            color, dashed = self._look(panel, line.name)
+            color, dashed = looks[line.name]
             if custom.get("drawStyle") == "bars":
                 heights = np.nan_to_num(np.array(line.values))
                 width = self._answers.minutes / len(line.minutes)
@@ -97,10 +98,11 @@ class Graphs:
         return rows
 
     def _legend_below(self, part: Part, panel: Panel, rows: Sequence[Sequence[Line]]) -> None:
+        looks = _looks(panel, [line for lines in rows for line in lines])
         for row, lines in enumerate(reversed(rows)):
             x, y = 0.12, 0.14 + LINE_INCHES * row
             for line in lines:
-                color, dashed = self._look(panel, line.name)
+                color, dashed = looks[line.name]
                 part.dash(x, y, color, dashed=dashed)
                 part.write(x + 0.22, y, self._entry(panel, line), color=FAINT)
                 x += _width(self._entry(panel, line))
@@ -109,26 +111,29 @@ class Graphs:
         self, part: Part, panel: Panel, found: Sequence[Line], inches: float
     ) -> None:
         across, up = part.inches
+        looks = _looks(panel, found)
         for row, line in enumerate(found):
             x, y = across - inches, up - 0.16 - LINE_INCHES * row
-            color, dashed = self._look(panel, line.name)
+            color, dashed = looks[line.name]
             part.dash(x, y, color, dashed=dashed)
             name, _, last = self._entry(panel, line).rpartition("  ")
             part.write(x + 0.22, y, name, color=FAINT)
             part.write(across - 0.12, y, last, ha="right")
 
-    def _look(self, panel: Panel, name: str) -> tuple[str, bool]:
-        """A series' colour, and whether it is dashed."""
+
+def _looks(panel: Panel, found: Sequence[Line]) -> dict[str, tuple[str, bool]]:
+    """Of each name its colour, and whether it is dashed."""
+    looks: dict[str, tuple[str, bool]] = {}
+    free = cycle(PALETTE)
+    for name in [line.name for line in found]:
         color, dashed = None, False
         for override in panel["fieldConfig"]["overrides"]:
-            pattern = str(override["matcher"]["options"]).strip("/")
-            if re.search(pattern, name):
+            if re.search(str(override["matcher"]["options"]).strip("/"), name):
                 values = {one["id"]: one["value"] for one in override["properties"]}
                 color = values.get("color", {}).get("fixedColor", color)
                 dashed = dashed or "custom.lineStyle" in values
-        if color is None:
-            color = self._colors.setdefault(name, PALETTE[len(self._colors) % len(PALETTE)])
-        return color, dashed
+        looks[name] = (color or next(free), dashed)
+    return looks
 
 
 def _width(entry: str) -> float:

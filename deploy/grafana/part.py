@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 # Okabe & Ito's, light enough for a dark ground. Grafana chooses others.
-PALETTE = ("#56B4E9", "#E69F00", "#2BB58D", "#F0E442", "#CC79A7", "#3D8FD1", "#E8743B", "#BBBBC4")
+PALETTE = ("#56B4E9", "#E69F00", "#2BB58D", "#F0E442", "#CC79A7", "#BBBBC4", "#E8743B", "#3D8FD1")
 BLUES = LinearSegmentedColormap.from_list("blues", [PANEL, "#5794F2"])
 TITLE_INCHES = 0.3
 

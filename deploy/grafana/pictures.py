@@ -95,7 +95,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def main() -> None:
-    steady = ("--rate", "400")  # fewer than one core learns, with a shadow
+    steady = ("--rate", "250")  # fewer than a busy core learns, with a shadow
     told = ("split-mnist", *steady, "--no-end")
     silent = ("split-mnist", *steady, "--boundaries", "silent", "--no-holdout")
     with tempfile.TemporaryDirectory(prefix="si-stream-dashboard-") as place:

@@ -56,7 +56,6 @@ def watched_replay(
         ProcessEnded: one of the processes failed.
         NotAvailable: there is no Prometheus.
     """
-    began = time.time()
     with children() as running:
         learner, predictor = (Child(name, settings=settings) for name in ("learner", "predictor"))
         running += [learner, predictor]
@@ -77,6 +76,7 @@ def watched_replay(
         if alerts is not None:
             read["alerts.yml"] = alerts
         with LocalPrometheus(directory, read) as prometheus:
+            began = time.time()
             for words in replays:
                 running.append(simulator := Child("simulate", *words, settings=settings))
                 while simulator.code is None:
