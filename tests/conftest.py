@@ -117,6 +117,18 @@ def start_alertmanager() -> Iterator[Callable[..., LocalAlertmanager]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def dashboard_types() -> Path:
+    """Where npm has put TypeScript and Grafana's types."""
+    from deploy.grafana.type_check import fetch_types
+    from deploy.local_process import NotAvailable
+
+    try:
+        return fetch_types()
+    except NotAvailable as error:
+        _missing(f"needs Grafana's types: {error}")
+
+
 @contextmanager
 def _started(kind: type[Monitor]) -> Iterator[Callable[..., Monitor]]:
     from deploy.local_process import NotAvailable
