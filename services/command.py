@@ -7,7 +7,6 @@ that a person can mend is one line on stderr and an exit code, never a traceback
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -403,5 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"si-stream: {' '.join(message.split())}", file=sys.stderr)
+    from services.logs import complain
+
+    complain(message, code)
     return code

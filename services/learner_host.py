@@ -20,6 +20,7 @@ from services.background import Background
 from services.checkpointing import Checkpointing
 from services.in_flight import InFlight
 from services.journal import Journal
+from services.logs.sentences import said
 from services.positions import fit_position
 from services.publishing import Publishing
 from services.resuming import resume_from
@@ -111,17 +112,9 @@ class LearnerHost(Host):
         self._unheard.append(event)
         if not isinstance(event, events.BatchLearned | events.Received):
             self._hear()
-        if isinstance(event, events.Rejected) and self._is_due(event.reason):
-            logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
-            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+            self._say(event)
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
-        if isinstance(
-            event, events.Alarmed | events.Rewound | events.WorldCompared | events.OutputsOpened
-        ):
-            logger.info("%s", event)
-        if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
-            logger.error("%s", event)
 
     def learn(self, state: State) -> bool:
         """Learn what all partitions hold; whether to do so again, as there are more of them now."""
@@ -202,6 +195,19 @@ class LearnerHost(Host):
             "quarantined_batches": len(ledger.quarantined),
         }
 
+    def place(self, state: State) -> dict[str, object]:
+        """Where learning is, for each line of the log; nothing before an epoch is claimed."""
+        ledger, active = state.ledger, state.ledger.tasks.active
+        if not self.epoch:
+            return {}
+        return {
+            "epoch": self.epoch,
+            "step": ledger.steps,
+            "samples": ledger.samples,
+            "task": active.name if active else None,
+            "position": ledger.position,
+        }
+
     def finish(self, state: State) -> Ledger:
         """Save all that was learned and will not be undone, or say that it was not.
 
@@ -239,6 +245,14 @@ class LearnerHost(Host):
             if isinstance(event, events.WritingFailed):
                 self._done.pop(event.what, None)
             yield event
+
+    def _say(self, event: events.Event) -> None:
+        if isinstance(event, events.Rejected):
+            if not self._is_due(event.reason):
+                return
+            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if (line := said(event)) is not None:
+            logger.log(line.level, "%s", line.text, extra={"fields": line.fields})
 
     def _hear(self) -> None:
         for event in self._unheard:

@@ -26,7 +26,7 @@ from si_stream.settings import Settings
 from si_stream.settings.layers import PREFIX, flattened
 
 LAST_LINES = 20
-ADDRESS = re.compile(r"http://[^\s,]+")
+ADDRESS = re.compile(r'http://[^\s,"]+')
 
 
 class Child:
@@ -100,11 +100,6 @@ class Child:
         code = self._process.wait()
         self._reader.join()
         return code
-
-
-def tell(name: str, line: str) -> None:
-    """Pass on a line of a child's."""
-    print(f"{name:9} | {line}", file=sys.stderr, flush=True)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
