@@ -73,6 +73,7 @@ def run(settings: Settings) -> None:
         at = (settings.learner.metrics_host, settings.learner.metrics_port)
         pages = Pages(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
         with closing(host), served_pages(*at, pages) as address:
+            host.vital_signs.metrics_address = address
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):
