@@ -77,6 +77,7 @@ def run(settings: Settings) -> None:
             placed(lambda: host.place(state)),
             served_pages(*at, pages) as address,
         ):
+            host.vital_signs.metrics_address = address
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):

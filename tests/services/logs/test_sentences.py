@@ -54,8 +54,8 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         events.BatchQuarantined("a", 8, BEHIND),
         logging.ERROR,
         (
-            "a batch of 8 samples of task 'a' is passed over, since the process died of it again and "
-            "again; it ends before 0:5.3"
+            "a batch of 8 samples of task 'a' is passed over, since the process died of it again "
+            "and again; it ends before 0:5.3"
         ),
     ),
     (
@@ -67,8 +67,8 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         events.WorldCompared("c", 1000, None, "a", 123.4, 80),
         logging.INFO,
         (
-            "the world that begins at sample 1,000 is new; the nearest is that of task 'a': distance "
-            "123, limit 80"
+            "the world that begins at sample 1,000 is new; the nearest is that of task 'a': "
+            "distance 123, limit 80"
         ),
     ),
     (
