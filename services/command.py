@@ -383,6 +383,37 @@ def config(
     print(as_toml(loaded.settings, loaded.places))
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    preset: Preset = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    shadow: Shadow = None,
+    device: Device = None,
+    accept_changes: AcceptChanges = None,
+    host: Host = None,
+    port: Port = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at all that a learner and a predictor need, and say what to do about what is wrong.
+
+    Settings, network, directory, disk, broker, clock, ports, CPU, GPU, kernel, data sets. Nothing
+    is changed. Give it the same settings as the process that fails. Exits with 1 where something
+    does not work.
+    """
+    from services.doctor import run
+
+    if not run(lambda: load(context), as_json=as_json):
+        raise typer.Exit(1)
+
+
 def _config_file_from_environment() -> Path | None:
     name = os.environ.get("SI_STREAM_CONFIG")
     return Path(name) if name else None

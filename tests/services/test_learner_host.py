@@ -164,9 +164,9 @@ def test_a_checkpoint_from_before_a_setting_tells_of_no_change(
     learning = newest.manifest.learning
     del learning["detection"], learning["consolidator"]["decay"]
     del learning["consolidator"]["fisher_samples"], learning["consolidator"]["trunk_rate"]
-    assert changes(newest, state) == []
+    assert changes(newest.manifest, state.settings) == []
     decaying = settings(tmp_path, consolidator={"decay": 0.1})
-    assert changes(newest, State(decaying, "1")) == ["consolidator.decay: 0.1, not 0.0"]
+    assert changes(newest.manifest, decaying) == ["consolidator.decay: 0.1, not 0.0"]
 
 
 def test_another_arithmetic_is_warned_of_by_name(
