@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from services.checkpointing import NEAR_RATIO, retention_margin
@@ -11,7 +11,7 @@ from services.doctor.finding import Finding, fail, megabytes, ok, refused, warn
 from services.positions import out_of_range
 from si_stream.brokers import open_broker
 from si_stream.brokers.embedded import EmbeddedBroker
-from si_stream.brokers.interface import Broker, offsets
+from si_stream.brokers.interface import Broker, Watermarks, offsets
 from si_stream.checkpoints.store import CheckpointStore, Manifest
 from si_stream.dead_letters import stream_of_letters
 from si_stream.errors import SIStreamError, StreamNotFound
@@ -147,7 +147,7 @@ def of_sizes(broker: Broker, settings: Settings) -> Iterator[Finding]:
 
 
 def of_position(
-    settings: Settings, manifest: Manifest, stream_id: str, bounds: dict[int, tuple[int, int]]
+    settings: Settings, manifest: Manifest, stream_id: str, bounds: Mapping[int, Watermarks]
 ) -> Finding:
     about, place = "broker: position", manifest.ledger.position
     if manifest.identity.stream_id != stream_id:
@@ -169,7 +169,7 @@ def of_position(
     return warn(about, "; ".join(problems), f"{moved}, as stream.out_of_range says")
 
 
-def of_retention(settings: Settings, bounds: dict[int, tuple[int, int]]) -> Finding:
+def of_retention(settings: Settings, bounds: Mapping[int, Watermarks]) -> Finding:
     about = "broker: retention"
     oldest = CheckpointStore(settings.directory).oldest_position(settings.checkpoints.keep)
     margins = {

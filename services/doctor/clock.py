@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from services.doctor.broker import opened
@@ -43,7 +44,7 @@ def of_steadiness(read: Read) -> Finding:
         time.sleep(STEP_SECONDS)
         readings.append(read())
     (wall, steady), (last_wall, last_steady) = readings[0], readings[-1]
-    if any(after[1] < before[1] for before, after in zip(readings, readings[1:], strict=False)):
+    if any(after[1] < before[1] for before, after in pairwise(readings)):
         return warn(about, "the steady clock went back", "look at this machine's kernel log")
     apart = (last_wall - wall) - (last_steady - steady)
     if abs(apart) > 0.5:

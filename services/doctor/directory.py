@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from services.doctor.finding import Finding, fail, ok, warn
@@ -41,8 +41,8 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield of_learner(settings)
 
 
-def of_checkpoints(directory: Path) -> Iterator[Finding]:
-    """What there is; returns the newest whole one's manifest."""
+def of_checkpoints(directory: Path) -> Generator[Finding, None, Manifest | None]:
+    """What there is. Returns the newest whole one's manifest."""
     about, store = "directory: checkpoints", CheckpointStore(directory)
     paths = [*store.newest_first()]
     damaged, newest, named = [], None, ""
