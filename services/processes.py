@@ -102,6 +102,17 @@ class Child:
         return code
 
 
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
 def environment_of(settings: Settings) -> dict[str, str]:
     """This process's environment with the settings in it, and no others of ours."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from services.checkpointing import NEAR_RATIO, retention_margin
 from services.doctor.directory import newest_whole
-from services.doctor.finding import Finding, fail, megabytes, ok, refused, warn
+from services.doctor.finding import Finding, fail, ok, refused, warn
 from services.positions import out_of_range
+from services.quantities import megabytes
 from si_stream.brokers import open_broker
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Broker, Watermarks, offsets

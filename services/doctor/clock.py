@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from services.doctor.broker import opened
-from services.doctor.directory import newest_whole, seconds
+from services.doctor.directory import newest_whole
 from services.doctor.finding import Finding, ok, warn
+from services.quantities import seconds
 from si_stream.errors import SIStreamError
 from si_stream.settings import Settings
 

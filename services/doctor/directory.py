@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from services.doctor.finding import Finding, fail, ok, warn
 from services.learner_status import read_status
+from services.processes import is_alive
+from services.quantities import seconds
 from services.resuming import changes
 from si_stream.checkpoints.store import Checkpoint, CheckpointStore, Manifest, label
 from si_stream.errors import CorruptCheckpoint
@@ -119,27 +120,3 @@ def of_learner(settings: Settings) -> Finding:
             "start it again: it goes on from the newest checkpoint; why it ended is in its log",
         )
     return ok(about, f"one is {status.status} ({who}); a second one would take over from it")
-
-
-def is_alive(pid: int) -> bool:
-    """Whether this machine has a process of that number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
-
-
-def seconds(count: float) -> str:
-    """
-    >>> seconds(0.4), seconds(90), seconds(7200), seconds(200_000)
-    ('0.4 s', '90 s', '120 min', '56 h')
-    """
-    if count < 10:
-        return f"{count:.1f} s"
-    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
-        if count < 200 * size:
-            return f"{count / size:.0f} {unit}"
-    return f"{count / 86400:.0f} days"

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from services.doctor.finding import Finding, fail, megabytes, ok, warn
+from services.doctor.finding import Finding, fail, ok, warn
 from services.doctor.network import LEARNED_BYTES, SERVED_BYTES, full_size
 from services.journal import LIMIT_BYTES
+from services.quantities import megabytes
 from si_stream.checkpoints.files import TEMPORARY
 from si_stream.settings import Settings
 

@@ -39,11 +39,3 @@ def refused(about: str, error: Exception, advice: str = "mend that, and run this
     """
     seen, semicolon, what_to_do = " ".join(str(error).split()).rpartition("; ")
     return fail(about, seen, what_to_do) if semicolon else fail(about, what_to_do, advice)
-
-
-def megabytes(count: float) -> str:
-    """
-    >>> megabytes(1_500_000), megabytes(2.5e9)
-    ('1.5 MB', '2.5 GB')
-    """
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.doctor.finding import Finding, fail, megabytes, ok, warn
+from services.doctor.finding import Finding, fail, ok, warn
 from services.doctor.network import LEARNED_BYTES, full_size
+from services.quantities import megabytes
 from si_stream.settings import Settings
 
 DRIVER = Path("/proc/driver/nvidia/version")

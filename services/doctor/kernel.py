@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from services.doctor.finding import Finding, fail, ok, refused, warn
 from si_stream.errors import SettingsError
@@ -29,7 +30,9 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield refused(ABOUT, error)
         return
     if kernel.name == "numba":
-        yield of_cache(cache_directory())
+        from si_stream.learning.kernels import fused
+
+        yield of_cache(cache_directory(fused._adam))
     elif kernel.name == "compiled" and device == "cpu" and not shutil.which("g++"):
         yield fail(
             ABOUT,
@@ -40,11 +43,9 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield ok(ABOUT, f"{kernel.name} on {device}")
 
 
-def cache_directory() -> Path | None:
-    """Where Numba keeps what it has compiled of the kernel; None where it found no such place."""
-    from si_stream.learning.kernels import fused
-
-    path = fused._adam.stats.cache_path  # type: ignore[attr-defined]
+def cache_directory(function: Any) -> Path | None:
+    """Where Numba keeps what it has compiled of a function; None where it found no such place."""
+    path = function.stats.cache_path
     return Path(path) if path else None
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import socket
 from collections.abc import Iterator
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, build_opener
 
+from services.asking import ask, url_of
 from services.doctor.finding import Finding, fail, ok
 from si_stream.settings import Settings
-
-ANSWER_SECONDS = 3.0
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -39,8 +34,8 @@ def of_port(who: tuple[str, str], host: str, port: int, path: str) -> Finding:
         return ok(about, f"{port} of {host} is free")
     if error.errno == errno.EADDRINUSE:
         answer = ask(f"{url_of(host, port)}{path}")
-        if isinstance(answer, dict) and "status" in answer:
-            return ok(about, f"{port} of {host} is answered by a {name}: {answer['status']}")
+        if answer and isinstance(answer.body, dict) and "status" in answer.body:
+            return ok(about, f"{port} of {host} is answered by a {name}: {answer.body['status']}")
         return fail(
             about,
             f"{port} of {host} is in use by another program",
@@ -61,31 +56,3 @@ def listening_fails(host: str, port: int) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a process that listens there is asked from this machine.
-
-    >>> url_of("0.0.0.0", 9101), url_of("::", 80)
-    ('http://127.0.0.1:9101', 'http://[::1]:80')
-    """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def ask(url: str, timeout_seconds: float = ANSWER_SECONDS) -> Any:
-    """What is answered there as JSON, whatever its status; None where nothing is."""
-    direct = build_opener(ProxyHandler({}))
-    try:
-        with direct.open(url, timeout=timeout_seconds) as answer:
-            return json.load(answer)
-    except HTTPError as error:
-        with error:
-            try:
-                return json.load(error)
-            except (ValueError, OSError):
-                return None
-    except (URLError, OSError, ValueError):  # http.client's own are no OSError
-        return None
-    except Exception:  # noqa: BLE001 - HTTPException: what answers there is no HTTP server
-        return None
