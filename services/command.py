@@ -414,6 +414,44 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command()
+def status(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    directory: Directory = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of the learner, as http://HOST:9101, where its directory is on another machine.",
+        ),
+    ] = None,
+    predictor_url: Annotated[
+        str | None,
+        typer.Option(
+            "--predictor",
+            metavar="URL",
+            help="Of a predictor that must answer.",
+            show_default="the settings' address, if one answers there",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again each second, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """How the service is: its learner, its predictor, and what the model knows of each task.
+
+    Exits with 0 where the learner is at work and the predictor can answer, with 1 otherwise.
+    """
+    settings = load(context).settings
+    from services.status import run
+
+    if not run(settings, url, predictor_url, as_json=as_json, watch=watch):
+        raise typer.Exit(1)
+
+
 def _config_file_from_environment() -> Path | None:
     name = os.environ.get("SI_STREAM_CONFIG")
     return Path(name) if name else None
