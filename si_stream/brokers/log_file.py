@@ -86,7 +86,7 @@ def open_to_read(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
     with explained(path):
         # Who may only read cannot make the files beside it; without them nobody is writing.
         wal = path.with_name(f"{path.name}-wal")
-        how = "mode=ro" if wal.exists() else "immutable=1"
+        how = "mode=ro" if wal.exists() else "mode=ro&immutable=1"
         connection = sqlite3.connect(
             f"{path.as_uri()}?{how}",
             uri=True,
