@@ -5,6 +5,7 @@ Invariant: a check never fails but by a finding, and changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Queue
 from threading import Thread
@@ -67,9 +68,10 @@ def findings(check: Check, settings: Settings, limit_seconds: float) -> Iterator
         told.put(None)
 
     Thread(target=run, name=f"doctor {check.area}", daemon=True).start()
+    deadline = time.monotonic() + limit_seconds
     while True:
         try:
-            finding = told.get(timeout=limit_seconds)
+            finding = told.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             yield fail(
                 check.area,
