@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,19 +58,21 @@ def test_a_file_that_is_no_log_is_told_of(tmp_path: Path) -> None:
     assert "is not a stream log" in text
 
 
-@pytest.mark.parametrize("in_use", [False, True])
-def test_a_log_is_read_and_left_as_it_is(in_use: bool, tmp_path: Path) -> None:
-    chosen = embedded(tmp_path)
-    with EmbeddedBroker(tmp_path / "broker.sqlite") as broker:
+@pytest.mark.parametrize("left", ["in order", "by a crash"])
+def test_a_log_is_read_and_left_as_it_is(left: str, tmp_path: Path) -> None:
+    chosen, log = embedded(tmp_path / "model"), tmp_path / "log" / "broker.sqlite"
+    with EmbeddedBroker(log) as broker:
         broker.create_stream(STREAM, 2)
         broker.append(STREAM, 1, [ENVELOPE] * 3)
-        if not in_use:
+        if left == "in order":
             broker.close()
-        before = files_in(tmp_path)
-        found = named(look(chosen))
-        after = files_in(tmp_path)
-    before.pop("broker.sqlite-shm", None)  # where readers say that they read
-    after.pop("broker.sqlite-shm", None)
+        shutil.copytree(log.parent, tmp_path / "model")
+    before = files_in(tmp_path / "model")
+    assert ("broker.sqlite-wal" in before) == (left == "by a crash")
+    found = named(look(chosen))
+    after = files_in(tmp_path / "model")
+    for files in (before, after):
+        files.pop("broker.sqlite-shm", None)  # where readers say that they read
     assert after == before
     assert found[HELD].seen == f"{STREAM!r}, offsets by partition 0: 0 to 0, 1: 0 to 3"
     assert found["broker: partitions"].state == "warn"

@@ -50,7 +50,7 @@ class Other(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"[1]")
+        self.wfile.write(b'{"of": "another"}')
 
     def log_message(self, *arguments: Any) -> None:
         """No line for each request."""
