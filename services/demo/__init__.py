@@ -16,7 +16,8 @@ from services.demo.place import Place, demo_directory, on_free_ports
 from services.demo.question import Question, wait_until_served
 from services.demo.screen import Screen
 from services.demo.story import MAIN, SHADOW, Story, follow
-from services.processes import Child, caught_signals, children, tell
+from services.logs.relay import tell
+from services.processes import Child, caught_signals, children
 from si_stream.errors import DataError, ProcessEnded, SettingsError
 from si_stream.settings import Settings
 from simulators.datasets import data_directory

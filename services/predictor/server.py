@@ -28,7 +28,7 @@ DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """See `services.predictor.run`."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
     app = create_app(options, settings.directory)

@@ -123,3 +123,26 @@ def test_ctrl_c_which_a_terminal_sends_to_all_three_stops_them_in_order(tmp_path
         address_in(process)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait() == 0
+
+
+def test_with_json_each_line_is_an_object_also_where_a_child_fails(tmp_path: Path) -> None:
+    json_log = ("--set", "log.format=json")
+    with serving(tmp_path / "model", *json_log) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["message"].startswith("ready: predictions at http://")
+        with serving(
+            tmp_path / "other", "--port", ready["predictor"].rpartition(":")[2], *json_log
+        ) as other:
+            assert other.wait() == 8
+        process.terminate()
+        assert process.wait() == 0
+    first, second = (
+        [json.loads(line) for line in (tmp_path / name / "log").read_text().splitlines()]
+        for name in ("model", "other")
+    )
+    assert {one["process"] for one in first} == {"learner", "predictor"}
+    [refused] = [one for one in second if one.get("process") == "predictor"]
+    assert " is in use" in refused["message"]
+    assert second[-1]["message"].startswith("the predictor ended without being asked to")
+    assert second[-1]["exit_code"] == 8
