@@ -17,7 +17,7 @@ from rich.text import Text
 
 from services.demo.place import Place
 from services.demo.question import Question, request
-from services.demo.story import Story
+from services.demo.story import DemoStory
 from services.demo.tables import boundary_table, closing_table
 from services.processes import Child
 from si_stream import events
@@ -43,7 +43,7 @@ class Screen:
         reason, closing, _advice = str(error).partition("): ")
         self.say(f"The demo learns scikit-learn's bundled digits: {reason}{closing[:1]}.")
 
-    def opening(self, story: Story, epochs: int, place: Place) -> None:
+    def opening(self, story: DemoStory, epochs: int, place: Place) -> None:
         tasks, samples = len(story.samples_of), f"{story.samples:,} samples"
         passes = "1 pass" if epochs == 1 else f"{epochs} passes"
         self.console.print(
@@ -54,7 +54,7 @@ class Screen:
         )
 
     @contextmanager
-    def progress(self, story: Story) -> Iterator[Show]:
+    def progress(self, story: DemoStory) -> Iterator[Show]:
         """A callback for each event that the story has heard."""
         if not self.console.is_terminal:
             yield self._lines(story)
@@ -69,7 +69,7 @@ class Screen:
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield self._bars(story, progress)
 
-    def _bars(self, story: Story, progress: Progress) -> Show:
+    def _bars(self, story: DemoStory, progress: Progress) -> Show:
         whole = progress.add_task("the stream", total=story.samples, speed="")
         bar = progress.add_task("", total=None, speed="", visible=False)
         pace = Pace()
@@ -88,7 +88,7 @@ class Screen:
 
         return show
 
-    def _lines(self, story: Story) -> Show:
+    def _lines(self, story: DemoStory) -> Show:
         pace = Pace()
         shown = time.monotonic()
 
@@ -106,11 +106,11 @@ class Screen:
 
         return show
 
-    def _table_if_complete(self, story: Story) -> None:
+    def _table_if_complete(self, story: DemoStory) -> None:
         if len({len(ends) for ends in story.ends.values()}) == 1:
             self.console.print(boundary_table(story))
 
-    def closing(self, story: Story) -> None:
+    def closing(self, story: DemoStory) -> None:
         self.console.print(closing_table(story))
 
     def exchange(self, question: Question, address: str, answer: dict[str, Any]) -> None:
