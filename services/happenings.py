@@ -119,7 +119,7 @@ def _compared(compared: events.WorldCompared) -> str:
 
 def _figure(number: float | None) -> str:
     """None stands in the journal for what is not finite."""
-    return "∞" if number is None else f"{number:.2f}"
+    return "∞" if number is None else f"{number:.3g}"
 
 
 def _ordinal(number: int) -> str:

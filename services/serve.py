@@ -36,8 +36,9 @@ def run(settings: Settings) -> None:
             if not announced and learner.address and predictor.address:
                 announced = True
                 print(
-                    f"si-stream: ready: predictions at {predictor.address}, the learner's metrics "
-                    f"at {learner.address}, the model in {settings.directory}",
+                    f"si-stream: ready: predictions and a page to watch it live at "
+                    f"{predictor.address}, the learner's metrics at {learner.address}, the model "
+                    f"in {settings.directory}",
                     flush=True,
                 )
             time.sleep(LOOK_SECONDS)

@@ -72,6 +72,7 @@ def run(
             def check() -> None:
                 if caught:
                     raise KeyboardInterrupt
+                screen.page(predictor.address)
                 for child in running:
                     if child.code or (child.code == 0 and child is not simulator):
                         raise failure(child, "in the middle of the demo")

@@ -35,6 +35,7 @@ Show = Callable[[events.Event], None]
 class Screen:
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        self._page: str | None = None
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -52,6 +53,12 @@ class Screen:
             "without Synaptic Intelligence. ▼ marks a task more than 5 points below its best.\n"
             f"[dim]Simulator, learner and predictor are starting in {escape(str(place.path))}\n"
         )
+
+    def page(self, address: str | None) -> None:
+        """Name it once it is known, and only once."""
+        if address is not None and self._page is None:
+            self._page = address
+            self.console.print(f"[bold]Watch it live at {address}[/bold]\n")
 
     @contextmanager
     def progress(self, story: DemoStory) -> Iterator[Show]:
@@ -148,8 +155,8 @@ class Screen:
         self.console.print(f"\n[bold]Picture[/bold]: {escape(str(place.picture))}")
         if address is not None:
             self.console.print(
-                f"\nLearner and predictor stay: {address} answers, {address}/openapi.json says "
-                "what it can be asked. Ctrl-C ends them."
+                f"\nLearner and predictor stay: the page is at {address}, and "
+                f"{address}/openapi.json says what can be asked. Ctrl-C ends them."
             )
 
 

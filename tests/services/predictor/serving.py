@@ -149,6 +149,8 @@ class Running:
     url: str
     app: Front
     client: httpx.Client
+    server: Server
+    thread: threading.Thread
 
     def predict(self, task: str, inputs: npt.NDArray[Any]) -> httpx.Response:
         return self.client.post("/predict", json={"task": task, "inputs": inputs.tolist()})
@@ -189,7 +191,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Running]:
     try:
         wait_for(lambda: server.started)
         with httpx.Client(base_url=url, timeout=30) as client:
-            yield Running(url, app, client)
+            yield Running(url, app, client, server, thread)
     finally:
         server.should_exit = True
         thread.join()
