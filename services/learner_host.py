@@ -101,6 +101,7 @@ class LearnerHost(Host):
         self.process_metrics.describe(self.settings, state.main.learner.device)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
+        self.emit(events.LearnerStarted(self.epoch, state.ledger.steps, state.ledger.samples))
         if checkpoint is not None:
             saved_seconds = checkpoint.manifest.written_seconds
             self.telemetry.resume(state.ledger, state.measures(), saved_seconds)

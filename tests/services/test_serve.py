@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -48,8 +49,11 @@ def address_in(process: subprocess.Popen[str]) -> str:
     """The predictor's, from the line that says that both are ready."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("si-stream: ready: predictions at http://"), line
-    return line.split()[4].rstrip(",")
+    named = re.match(
+        r"si-stream: ready: predictions and a page to watch it live at (http\S+),", line
+    )
+    assert named is not None, line
+    return named[1]
 
 
 def replay(directory: Path, seed: int = 0) -> None:
