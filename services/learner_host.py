@@ -98,6 +98,7 @@ class LearnerHost(Host):
         self.dead_letters.resume(state.ledger.dead_letters, state.ledger.counted)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
+        self.emit(events.LearnerStarted(self.epoch, state.ledger.steps, state.ledger.samples))
         if checkpoint is not None:
             self.telemetry.resume(state.ledger, state.measures())
             self.vital_signs.resume(checkpoint.manifest)

@@ -45,8 +45,9 @@ def run(settings: Settings) -> None:
                 announced = True
                 announce(
                     settings.log,
-                    f"ready: predictions at {predictor.address}, the learner's metrics at "
-                    f"{learner.address}, the model in {settings.directory}",
+                    "ready: predictions and a page to watch it live at "
+                    f"{predictor.address}, the learner's metrics at {learner.address}, the model "
+                    f"in {settings.directory}",
                     predictor=predictor.address,
                     learner=learner.address,
                     directory=settings.directory,

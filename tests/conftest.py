@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from deploy.kafka.local_broker import LocalBroker
 
 # A worker of pytest-xdist ignores Ctrl-C, and what it starts would inherit that.
@@ -88,6 +90,20 @@ def curl() -> str:
 def cpp_compiler() -> str:
     """What torch.compile compiles with on a CPU."""
     return shutil.which("g++") or _missing("needs g++, a C++ compiler")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine, without a window. None is downloaded."""
+    path = shutil.which("chromium") or _missing("needs chromium (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
+    arguments = ["--no-sandbox", *(f"--disable-{what}" for what in quiet)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -48,8 +49,11 @@ def address_in(process: subprocess.Popen[str]) -> str:
     """The predictor's, from the line that says that both are ready."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("si-stream: ready: predictions at http://"), line
-    return line.split()[4].rstrip(",")
+    named = re.match(
+        r"si-stream: ready: predictions and a page to watch it live at (http\S+),", line
+    )
+    assert named is not None, line
+    return named[1]
 
 
 def replay(directory: Path, seed: int = 0) -> None:
@@ -130,7 +134,9 @@ def test_with_json_each_line_is_an_object_also_where_a_child_fails(tmp_path: Pat
     with serving(tmp_path / "model", *json_log) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        assert ready["message"].startswith("ready: predictions at http://")
+        assert ready["message"].startswith(
+            "ready: predictions and a page to watch it live at http://"
+        )
         with serving(
             tmp_path / "other", "--port", ready["predictor"].rpartition(":")[2], *json_log
         ) as other:
