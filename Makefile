@@ -19,11 +19,11 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent reproduce-paper \
-  reproduce-quick constraints clean
+.PHONY: help setup demo kafka prometheus test alert-test crash-test check format bench fuzz soak \
+  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures constraints clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## make .venv (the others do so when needed); small CPU build: TORCH_BACKEND=cpu
 
@@ -52,8 +52,14 @@ demo: $(READY)  ## five tasks learned in turn, with and without Synaptic Intelli
 kafka: $(READY)  ## a Kafka broker on 127.0.0.1:9092 to develop with (Java 17, Maven); Ctrl-C ends it
 	$(BIN)/python deploy/kafka/local_broker.py
 
+prometheus: $(READY)  ## Prometheus on :9090 and Alertmanager beside si-stream serve; Ctrl-C ends them
+	$(BIN)/python deploy/prometheus/local_prometheus.py
+
 test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for the real ones
 	$(BIN)/pytest --durations=10 --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
+
+alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
+	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes
@@ -92,6 +98,12 @@ reproduce-quick: $(READY)  ## the same in small, every method of each; minutes; 
 	  $(BIN)/si-stream reproduce $$benchmark --methods all --epochs 1 --task-count 2 --seeds 1 \
 	    --samples-per-task 2000 --directory si-stream-results/quick --processes 2 || exit; \
 	done
+
+dashboards: $(READY)  ## write the JSON of Grafana's dashboard anew, from deploy/grafana
+	$(BIN)/python -m deploy.grafana.generate
+
+dashboard-pictures: $(READY)  ## replay split MNIST before Prometheus, draw the dashboard; docs/pictures
+	$(BIN)/python -m deploy.grafana.pictures
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

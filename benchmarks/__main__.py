@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.rounds import Effort, Figure
-from deploy.kafka.local_broker import NotAvailable
+from deploy.local_process import NotAvailable
 from simulators.reproductions.machine import commit
 
 LATEST = Path(__file__).with_name("latest.json")

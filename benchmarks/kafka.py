@@ -1,7 +1,7 @@
 """Benchmarks of streams on a Kafka broker of this machine, which has its cores in common with us.
 
 The broker is started once, outside of what is timed. Without Java there is none, and
-`deploy.kafka.local_broker.NotAvailable` says so. A megabyte is a million bytes of payload.
+`deploy.local_process.NotAvailable` says so. A megabyte is a million bytes of payload.
 """
 
 from __future__ import annotations

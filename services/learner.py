@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from threading import Event
 
 import torch
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from services.boundary_requests import BoundaryRequests
 from services.learner_host import LearnerHost, reached
@@ -67,6 +67,8 @@ def run(settings: Settings) -> None:
         except StreamNotFound:
             broker.create_stream(stream.name, max_message_bytes=stream.max_message_bytes)
             stream_id = broker.stream_id(stream.name)
+        # When each counter began: one more gauge for every one, and nobody asks for it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)

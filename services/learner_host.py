@@ -23,6 +23,7 @@ from services.journal import Journal
 from services.learner_status import LearnerStatus
 from services.logs.sentences import said
 from services.positions import fit_position
+from services.process_metrics import ProcessMetrics
 from services.publishing import Publishing
 from services.resuming import resume_from
 from services.status_writing import StatusWriting
@@ -63,6 +64,7 @@ class LearnerHost(Host):
         self.stop = stop
         self.checkpoints = CheckpointStore(settings.directory)
         self.telemetry = Telemetry(registry)
+        self.process_metrics = ProcessMetrics(registry)
         self.journal = Journal(settings.directory)
         stream = settings.stream
         self.dead_letters = DeadLetters(broker, stream.name, stream.max_message_bytes)
@@ -96,11 +98,13 @@ class LearnerHost(Host):
             state.ledger.quarantined.append(Quarantined(place=place))
         self.checkpointing.oldest = self.checkpoints.oldest_position(self.settings.checkpoints.keep)
         self.dead_letters.resume(state.ledger.dead_letters, state.ledger.counted)
+        self.process_metrics.describe(self.settings, state.main.learner.device)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
         self.emit(events.LearnerStarted(self.epoch, state.ledger.steps, state.ledger.samples))
         if checkpoint is not None:
-            self.telemetry.resume(state.ledger, state.measures())
+            saved_seconds = checkpoint.manifest.written_seconds
+            self.telemetry.resume(state.ledger, state.measures(), saved_seconds)
             self.vital_signs.resume(checkpoint.manifest)
             self.publish(state)
             ledger = state.ledger
@@ -131,6 +135,7 @@ class LearnerHost(Host):
         offsets = {k: position.offset for k, position in state.ledger.position.items()}
         with self.broker.reader(self.settings.stream.name, offsets) as reader:
             self.telemetry.watch_partitions(reader.partitions)
+            self.process_metrics.watch_reader(reader, lambda: state.ledger.position)
             until_end = self.settings.learner.exit_at_end
             rewinder = self.checkpointing.rewinder
             return learn_stream(reader, state, self, rewinder, until_end=until_end)

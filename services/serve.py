@@ -45,9 +45,8 @@ def run(settings: Settings) -> None:
                 announced = True
                 announce(
                     settings.log,
-                    "ready: predictions and a page to watch it live at "
-                    f"{predictor.address}, the learner's metrics at {learner.address}, the model "
-                    f"in {settings.directory}",
+                    f"ready: predictions and a page to watch it live at {predictor.address}, the "
+                    f"learner's metrics at {learner.address}, the model in {settings.directory}",
                     predictor=predictor.address,
                     learner=learner.address,
                     directory=settings.directory,

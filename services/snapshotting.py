@@ -60,7 +60,7 @@ def make_snapshot(
         active_task=ledger.tasks.active.name if ledger.tasks.active else None,
         position={k: (v.offset, v.row) for k, v in ledger.position.items()},
         samples=ledger.samples,
-        tracks={name: measured.copied() for name, measured in measures.items()},
+        tracks={name: measured.without_answers() for name, measured in measures.items()},
     )
     return choosable(Snapshot(manifest, weights), ledger.tasks.known, chooser)
 

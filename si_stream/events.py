@@ -158,7 +158,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One track's holdout accuracy on one task, and what of its best is forgotten."""
+    """One track's holdout accuracy on one task, and what of its best is forgotten; None where it
+    was not measured at a boundary before."""
 
     track: str
     task: str
@@ -168,6 +169,7 @@ class Evaluated:
     standard_error: float
     holdout_samples: int
     forgetting: float | None
+    forgetting_standard_error: float | None
 
 
 @dataclass(frozen=True, slots=True)

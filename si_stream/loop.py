@@ -16,6 +16,7 @@ from si_stream.boundaries.tasks import Task
 from si_stream.brokers.interface import Position, Reader, offsets
 from si_stream.dead_letters import Fault
 from si_stream.errors import NotFinite
+from si_stream.evaluation.answers import Answers
 from si_stream.intake import Intake
 from si_stream.merging import Merge
 from si_stream.opening import Opener
@@ -224,28 +225,28 @@ def tell_progress(track: Track, state: State, active: Task, emit: events.Emit) -
     )
 
 
-def evaluate(track: Track, state: State, task: Task, emit: events.Emit) -> float | None:
-    """One task's holdout accuracy now, told to whoever listens; None without a holdout set."""
+def evaluate(track: Track, state: State, task: Task, emit: events.Emit) -> Answers | None:
+    """What one task's holdout shows now, told to whoever listens; None without a holdout set."""
     ledger = state.ledger
-    accuracy = track.evaluate(task, state.holdouts, ledger.steps)
-    if accuracy is None:
-        return None
-    forgetting = track.measures.accuracy.forgetting(task.number, now=accuracy.value)
-    place = (track.name, task.name, ledger.steps, ledger.samples)
-    figures = (accuracy.value, accuracy.standard_error, accuracy.samples)
-    emit(events.Evaluated(*place, *figures, forgetting))
-    return accuracy.value
+    answers = track.evaluate(task, state.holdouts, ledger.steps)
+    if answers is not None:
+        live = track.measures.live[task.name]
+        place = (track.name, task.name, ledger.steps, ledger.samples)
+        figures = (live.accuracy, live.standard_error, live.samples)
+        forgotten = (live.forgetting, live.forgetting_standard_error)
+        emit(events.Evaluated(*place, *figures, *forgotten))
+    return answers
 
 
 def evaluate_all(track: Track, state: State, trained: Task, emit: events.Emit) -> None:
     """A row of the accuracy matrix: every task known at this boundary."""
     ledger, matrix = state.ledger, track.measures.accuracy
-    row = [evaluate(track, state, task, emit) for task in ledger.tasks.known]
-    track.add_row(row, trained)
+    track.add_row([evaluate(track, state, task, emit) for task in ledger.tasks.known], trained)
     figures = (matrix.average_accuracy(), matrix.mean_forgetting(), matrix.backward_transfer())
     plasticity = track.measures.plasticity
     place = (track.name, trained.name, ledger.steps, ledger.samples)
-    emit(events.Consolidated(*place, row, *figures, plasticity.speed(), plasticity.level()))
+    learned = (plasticity.speed(), plasticity.level())
+    emit(events.Consolidated(*place, matrix.rows[-1], *figures, *learned))
     measure_layers(track, emit)
 
 

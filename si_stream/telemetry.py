@@ -6,15 +6,16 @@ tracks by their kinds). `docs/metrics.md` says what each is for.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from si_stream import events
+from si_stream.errors import Reason
+from si_stream.messages.kinds import Role
 
 if TYPE_CHECKING:
     from si_stream.evaluation.measures import Measures
@@ -83,8 +84,16 @@ class Telemetry:
             "holdout_standard_error_ratio", "Standard error of the holdout accuracy.", *per_task
         )
         self.holdout_samples = gauge("holdout_samples", "Samples in the holdout set.", "task")
+        self.holdout_age = gauge(
+            "holdout_age_seconds", "Since the task's holdout accuracy was measured.", "task"
+        )
         self.forgetting = gauge(
             "forgetting_ratio", "Best holdout accuracy at a boundary less the latest.", *per_task
+        )
+        self.forgetting_error = gauge(
+            "forgetting_standard_error_ratio",
+            "Standard error of the forgetting, a difference over the same holdout samples.",
+            *per_task,
         )
         self.average = gauge("average_accuracy_ratio", "At the last boundary, all tasks.", "track")
         self.mean_forgetting = gauge(
@@ -144,6 +153,15 @@ class Telemetry:
         age("snapshot_age_seconds", "Since a snapshot held all that was learned.")
         age("position_age_seconds", "Since the latest message taken in was appended.")
 
+        # Zero from the start on, for alerts: a counter that first appears as 1 has not risen.
+        for role in get_args(Role):
+            self.received.labels(role)
+        for reason in Reason:
+            self.rejected.labels(reason)
+        for what in ("checkpoint", "snapshot"):
+            self.failures.labels(what)
+        self.skipped.labels("main")
+
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.BatchLearned: self._batch_learned,
             events.OutputsOpened: self._outputs_opened,
@@ -174,8 +192,14 @@ class Telemetry:
             shown = partial(self._awaited_seconds, partition)
             self.awaited.labels(partition).set_function(shown)
 
-    def resume(self, ledger: Ledger, measures: Mapping[str, Measures]) -> None:
-        """Show at once what was known when the learner stopped."""
+    def resume(
+        self, ledger: Ledger, measures: Mapping[str, Measures], saved_seconds: float
+    ) -> None:
+        """Show at once what was known when the learner stopped.
+
+        Args:
+            saved_seconds: when that was saved (Unix time). Holdouts were measured before.
+        """
         self.step.set(ledger.steps)
         self.tasks.set(len(ledger.tasks.known))
         self._head_of = {task.name: task.head for task in ledger.tasks.known}
@@ -188,8 +212,13 @@ class Telemetry:
             matrix = measured.accuracy
             for task in ledger.tasks.known:
                 if live := measured.live.get(task.name):
-                    forgetting = matrix.forgetting(task.number, now=live.accuracy)
-                    self._show_holdout(track, task.name, live.accuracy, live.samples, forgetting)
+                    forgetting = live.forgetting
+                    if forgetting is None:  # of an older version, or at the task's first boundary
+                        forgetting = matrix.forgetting(task.number, now=live.accuracy)
+                    figures = (live.accuracy, live.standard_error, live.samples)
+                    forgotten = (forgetting, live.forgetting_standard_error)
+                    self._show_holdout(track, task.name, *figures, *forgotten)
+                    self._show_holdout_age(track, task.name, saved_seconds)
                 if tested := measured.prequential.tasks.get(task.name):
                     self._tested[track, task.name] = (tested.samples, tested.loss)
                     self._show_prequential(track, task.name, tested.wrong, tested.samples)
@@ -262,9 +291,10 @@ class Telemetry:
             self._show_open_outputs(event.task, event.open_outputs)
 
     def _evaluated(self, event: events.Evaluated) -> None:
-        self._show_holdout(
-            event.track, event.task, event.accuracy, event.holdout_samples, event.forgetting
-        )
+        figures = (event.accuracy, event.standard_error, event.holdout_samples)
+        forgotten = (event.forgetting, event.forgetting_standard_error)
+        self._show_holdout(event.track, event.task, *figures, *forgotten)
+        self._show_holdout_age(event.track, event.task, time.time())
 
     def _consolidated(self, event: events.Consolidated) -> None:
         if event.track == "main":
@@ -301,13 +331,27 @@ class Telemetry:
             self.prequential.labels(track, task).set(1.0 - wrong / tested)
 
     def _show_holdout(
-        self, track: str, task: str, accuracy: float, samples: int, forgetting: float | None
+        self,
+        track: str,
+        task: str,
+        accuracy: float,
+        standard_error: float,
+        samples: int,
+        forgetting: float | None,
+        forgetting_error: float | None,
     ) -> None:
         self.holdout.labels(track, task).set(accuracy)
-        self.error.labels(track, task).set(math.sqrt(accuracy * (1.0 - accuracy) / samples))
+        self.error.labels(track, task).set(standard_error)
         self.holdout_samples.labels(task).set(samples)
         if forgetting is not None:
             self.forgetting.labels(track, task).set(forgetting)
+        if forgetting_error is not None:
+            self.forgetting_error.labels(track, task).set(forgetting_error)
+
+    def _show_holdout_age(self, track: str, task: str, measured_seconds: float) -> None:
+        if track == "main":
+            shown = partial(_since, measured_seconds)
+            self.holdout_age.labels(task).set_function(shown)
 
     def _sum_up(self, track: str, *figures: float | None) -> None:
         """At the last boundary: average accuracy, forgetting, transfer, plasticity's two."""
@@ -315,3 +359,7 @@ class Telemetry:
         for gauge, value in zip(gauges, figures, strict=True):
             if value is not None:
                 gauge.labels(track).set(value)
+
+
+def _since(seconds: float) -> float:
+    return time.time() - seconds

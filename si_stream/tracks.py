@@ -10,8 +10,9 @@ import torch
 
 from si_stream.batches import Batch
 from si_stream.boundaries.tasks import Task
-from si_stream.evaluation.holdout import Accuracy, Holdouts
-from si_stream.evaluation.measures import Live, Measures
+from si_stream.evaluation.answers import Answers
+from si_stream.evaluation.holdout import Holdouts
+from si_stream.evaluation.measures import Measures
 from si_stream.evaluation.options import PlasticityOptions
 from si_stream.evaluation.prequential import Tested
 from si_stream.learning.learner import Learned, Learner
@@ -67,21 +68,21 @@ class Track:
         self.read_tally()
         self.learner.consolidate(task.head)
 
-    def evaluate(self, task: Task, holdouts: Holdouts, step: int) -> Accuracy | None:
+    def evaluate(self, task: Task, holdouts: Holdouts, step: int) -> Answers | None:
         """Measure one task's holdout accuracy now."""
-        accuracy = holdouts.evaluate(self.learner, task.name, task.head)
-        if accuracy:
-            live = Live(accuracy=accuracy.value, samples=accuracy.samples, step=step)
-            self.measures.live[task.name] = live
-        return accuracy
+        answers = holdouts.evaluate(self.learner, task.name, task.head)
+        if answers is not None:
+            self.measures.live[task.name] = self.measures.live_of(task.number, answers, step)
+        return answers
 
-    def add_row(self, row: list[float | None], trained: Task) -> None:
-        """What every task's accuracy is at the end of one, which may be its first."""
+    def add_row(self, row: list[Answers | None], trained: Task) -> None:
+        """What every task's holdout shows at the end of one, which may be its first."""
         measures, number = self.measures, trained.number
         is_new = number not in measures.accuracy.learned
-        measures.accuracy.append(row, number)
+        measures.add_row(row, number)
         if is_new:
-            figures = (self.tested(trained), row[number], self.first_samples)
+            learned = measures.accuracy.learned[number]
+            figures = (self.tested(trained), learned, self.first_samples)
             measures.plasticity.end(trained.name, *figures)
 
     def resume(self, measures: Measures) -> None:

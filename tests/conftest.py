@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from deploy.kafka.local_broker import LocalBroker
+    from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
+
+    Monitor = TypeVar("Monitor", LocalPrometheus, LocalAlertmanager)
 
 # A worker of pytest-xdist ignores Ctrl-C, and what it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -51,7 +55,8 @@ def cifar_root() -> Path:
 @pytest.fixture(scope="session")
 def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A Kafka broker of these tests alone, which they may kill and start again."""
-    from deploy.kafka.local_broker import LocalBroker, Login, NotAvailable
+    from deploy.kafka.local_broker import LocalBroker, Login
+    from deploy.local_process import NotAvailable
 
     login = Login("learner", "only-for-tests")
     broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)
@@ -78,6 +83,67 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
 def kcat() -> str:
     """The command of kcat, with which people write to Kafka and read from it."""
     return shutil.which("kcat") or _missing("needs kcat (Debian, Ubuntu: apt install kcat)")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """The command that checks rules and metrics; Prometheus comes with it."""
+    return shutil.which("promtool") or _missing(
+        "needs promtool (Debian, Ubuntu: apt install prometheus)"
+    )
+
+
+@pytest.fixture(scope="session")
+def amtool() -> str:
+    """The command that checks a configuration of Alertmanager; that comes with it."""
+    return shutil.which("amtool") or _missing(
+        "needs amtool (Debian, Ubuntu: apt install prometheus-alertmanager)"
+    )
+
+
+@pytest.fixture(scope="module")
+def start_prometheus() -> Iterator[Callable[..., LocalPrometheus]]:
+    """Called as `LocalPrometheus`, a Prometheus that runs until the module's tests are over."""
+    from deploy.prometheus.local_prometheus import LocalPrometheus
+
+    with _started(LocalPrometheus) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_alertmanager() -> Iterator[Callable[..., LocalAlertmanager]]:
+    """The same of an Alertmanager."""
+    from deploy.prometheus.local_prometheus import LocalAlertmanager
+
+    with _started(LocalAlertmanager) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def dashboard_types() -> Path:
+    """Where npm has put TypeScript and Grafana's types."""
+    from deploy.grafana.type_check import fetch_types
+    from deploy.local_process import NotAvailable
+
+    try:
+        return fetch_types()
+    except NotAvailable as error:
+        _missing(f"needs Grafana's types: {error}")
+
+
+@contextmanager
+def _started(kind: type[Monitor]) -> Iterator[Callable[..., Monitor]]:
+    from deploy.local_process import NotAvailable
+
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> Monitor:
+            try:
+                return stack.enter_context(kind(*arguments, **options))
+            except NotAvailable as error:
+                _missing(f"needs {kind.package}: {error}")
+
+        yield start
 
 
 @pytest.fixture(scope="session")

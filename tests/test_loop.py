@@ -365,6 +365,70 @@ def test_forgetting_is_the_best_at_any_boundary_so_far_less_the_accuracy_now() -
     assert told > 20
 
 
+class Examiner(Listener):
+    """Asks every learner for itself, at each measurement, and keeps its best answers."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+        self.best: dict[tuple[str, str], Any] = {}
+        self.now: dict[tuple[str, str], Any] = {}
+        self.compared: list[tuple[float, float]] = []
+
+    def emit(self, event: events.Event) -> None:
+        super().emit(event)
+        if isinstance(event, events.Evaluated):
+            task = self.state.ledger.tasks.find(event.task)
+            assert task is not None
+            (learner,) = (one.learner for one in self.state.tracks if one.name == event.track)
+            inputs, labels = self.state.holdouts.sets[event.task]
+            now = (learner.predict(inputs, task.head).argmax(1) == labels).numpy()
+            self.now[event.track, event.task] = now
+            best = self.best.get((event.track, event.task))
+            if best is None:
+                assert event.forgetting_standard_error is None
+            else:
+                difference = best.astype(float) - now
+                error = difference.std() / np.sqrt(len(now))
+                assert event.forgetting == pytest.approx(difference.mean())
+                assert event.forgetting_standard_error == pytest.approx(error)
+                self.compared.append((error, event.standard_error))
+        if isinstance(event, events.Consolidated):
+            for key, now in self.now.items():
+                if key[0] == event.track and now.mean() >= self.best.get(key, now).mean():
+                    self.best[key] = now
+
+
+def test_the_error_of_forgetting_is_that_of_the_difference_sample_by_sample() -> None:
+    chosen = settings(
+        model=DIGITS, learner={"shadow": "none"}, holdout={"evaluation_interval_steps": 4}
+    )
+    broker = memory_broker(digits_stream())
+    state = State(chosen, broker.stream_id(STREAM))
+    _, heard = learn(broker, chosen, state=state, host=(host := Examiner(state)))
+    assert heard is host
+    assert len(host.compared) > 20
+    errors, of_accuracy = np.array(host.compared).T
+    assert np.unique(errors).size > 10
+    assert (errors < of_accuracy).any()  # most of what chance does cancels out
+
+
+@pytest.mark.parametrize("stop_after", [20, 40])
+def test_after_a_stop_forgetting_is_told_with_the_error_that_it_would_have_had(
+    stop_after: int, tmp_path: Path
+) -> None:
+    chosen = settings(model=DIGITS, holdout={"evaluation_interval_steps": 4})
+    broker = memory_broker(digits_stream())
+    _, whole = learn(broker, chosen)
+    stopped, first = learn(broker, chosen, host=Listener(stop_after))
+    resumed = reloaded(stopped, CheckpointStore(tmp_path))
+    _, second = learn(broker, chosen, state=resumed)
+    told = [*first.heard(events.Evaluated), *second.heard(events.Evaluated)]
+    assert told == whole.heard(events.Evaluated)
+    errors = [one.forgetting_standard_error for one in second.heard(events.Evaluated)]
+    assert [one for one in errors if one]
+
+
 def test_a_silent_stream_without_boundaries_is_one_task_that_the_end_ends() -> None:
     state = learned(digits_stream(boundaries="silent"), settings(model=DIGITS))
     assert [task.name for task in state.ledger.tasks.known] == ["task-1"]

@@ -45,7 +45,9 @@ KINDS = {
     "drift_norm": "gauge",
     "epoch": "gauge",
     "forgetting_ratio": "gauge",
+    "forgetting_standard_error_ratio": "gauge",
     "holdout_accuracy_ratio": "gauge",
+    "holdout_age_seconds": "gauge",
     "holdout_samples": "gauge",
     "holdout_standard_error_ratio": "gauge",
     "importance_norm": "gauge",
@@ -126,6 +128,20 @@ def after_a_run() -> Scrape:
     telemetry.watch_partitions(1)
     telemetry.refused.inc(0)
     return Scrape(registry)
+
+
+def test_counters_that_alerts_watch_are_zero_before_anything_happened() -> None:
+    """One that first appears as 1 has not risen, to who asks Prometheus for its increase."""
+    registry = CollectorRegistry()
+    Telemetry(registry)
+    new = Scrape(registry)
+    for reason in Reason:
+        assert new.value("rejected", reason=reason) == 0
+    for what in ("checkpoint", "snapshot"):
+        assert new.value("writing_failures", what=what) == 0
+    for role in ("train", "holdout"):
+        assert new.value("received_samples", role=role) == 0
+    assert new.value("skipped_batches", track="main") == 0
 
 
 def tell(telemetry: Telemetry, told: Iterable[events.Event]) -> None:
@@ -232,11 +248,12 @@ def test_after_a_restart_everything_that_was_known_is_shown_at_once() -> None:
     before, after = CollectorRegistry(), CollectorRegistry()
     state, heard = learn(memory_broker(digits_stream()), chosen)
     tell(Telemetry(before), heard.events)
-    Telemetry(after).resume(state.ledger, state.measures())
+    Telemetry(after).resume(state.ledger, state.measures(), time.time())
     for name in (
         "average_accuracy_ratio",
         "backward_transfer_ratio",
         "forgetting_ratio",
+        "forgetting_standard_error_ratio",
         "holdout_accuracy_ratio",
         "holdout_samples",
         "holdout_standard_error_ratio",
@@ -263,6 +280,46 @@ def test_an_age_begins_anew_when_nothing_is_left_to_be_saved(
     telemetry.is_current("checkpoint", start + 100)
     assert Scrape(registry).value("checkpoint_age_seconds") == 0
     assert Scrape(registry).value("snapshot_age_seconds") == pytest.approx(100, abs=5)
+
+
+def test_a_holdout_is_as_old_as_its_last_measurement_on_the_main_track(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    start = time.time()
+    for seconds, track, task in ((0, "main", "a"), (10, "main", "b"), (20, "shadow", "a")):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: start + seconds)
+        telemetry.hear(events.Evaluated(track, task, 5, 80, 0.9, 0.03, 100, None, None))
+    monkeypatch.setattr(time, "time", lambda: start + 60)
+    ages = Scrape(registry)
+    assert ages.value("holdout_age_seconds", task="a") == pytest.approx(60)
+    assert ages.value("holdout_age_seconds", task="b") == pytest.approx(50)
+    telemetry.hear(events.Evaluated("main", "a", 9, 144, 0.9, 0.03, 100, 0.05, 0.01))
+    assert Scrape(registry).value("holdout_age_seconds", task="a") == 0
+
+
+def test_after_a_restart_a_holdout_is_at_least_as_old_as_the_checkpoint() -> None:
+    state, _ = learn(memory_broker(digits_stream()), settings(model=DIGITS))
+    registry = CollectorRegistry()
+    Telemetry(registry).resume(state.ledger, state.measures(), time.time() - 1000)
+    ages = Scrape(registry).samples("holdout_age_seconds")
+    assert len(ages) == 3
+    assert all(age == pytest.approx(1000, abs=60) for age in ages.values())
+
+
+def test_forgetting_that_an_older_version_has_saved_is_shown_without_its_error() -> None:
+    chosen = settings(model=DIGITS)
+    state, heard = learn(memory_broker(digits_stream()), chosen)
+    for live in state.measures()["main"].live.values():
+        live.forgetting = live.forgetting_standard_error = None
+    before, after = CollectorRegistry(), CollectorRegistry()
+    tell(Telemetry(before), heard.events)
+    Telemetry(after).resume(state.ledger, state.measures(), time.time())
+    assert Scrape(after).samples("forgetting_standard_error_ratio") == {}
+    shown = Scrape(after).samples("forgetting_ratio")
+    assert len(shown) == 3
+    assert Scrape(before).samples("forgetting_ratio").keys() <= shown.keys()
 
 
 def test_a_partition_that_is_awaited_has_its_age_and_the_others_none() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from si_stream.batches import Batch
 from si_stream.boundaries.tasks import Task
+from si_stream.evaluation.answers import Answers
 from si_stream.evaluation.measures import Measures
 from si_stream.learning.learner import Learner
 from si_stream.merging import Cursor
@@ -25,6 +27,11 @@ def track(**plasticity: int) -> Track:
 def batch(task: Task, number: int, size: int = 8) -> Batch:
     made = samples(size, 8 * number)
     return Batch(task, torch.tensor(made.inputs), torch.tensor(made.labels), Cursor({}))
+
+
+def answers(right: int) -> Answers:
+    """So many of ten."""
+    return Answers(np.arange(10) < right)
 
 
 def test_how_often_the_tally_is_read_changes_nothing() -> None:
@@ -83,7 +90,7 @@ def test_a_task_counts_when_it_first_ends_and_not_when_it_comes_again() -> None:
         for part in range(2 + number):
             one.learn(batch(task, 10 * number + part))
         one.consolidate(task)
-        one.add_row([0.5 + 0.1 * number, *[0.6][:number]], task)
+        one.add_row([answers(5 + number), *[answers(6)][:number]], task)
         kept.append(one.measures.copied().plasticity)
     assert [*kept[1].tasks] == ["a", "b"]
     assert kept[3] == kept[2] == kept[1] != kept[0]

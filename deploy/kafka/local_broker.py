@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import base64
 import os
-import random
 import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy import local_process
+from deploy.local_process import LocalProcess, NotAvailable
 from si_stream.brokers.kafka.client import make_client
 from si_stream.brokers.kafka.reach import ask_for_brokers
 from si_stream.brokers.options import KafkaOptions
@@ -76,10 +76,6 @@ appender.0.layout.pattern = %d %p %c: %m%n
 """
 
 
-class NotAvailable(Exception):
-    """The broker cannot be had here; the text says what is missing."""
-
-
 class Login(NamedTuple):
     """Whom the second listener, SASL/PLAIN over TLS, lets in."""
 
@@ -119,8 +115,7 @@ class LocalBroker:
         self._own_properties = properties or {}
         self._detour = detour
         self.ports = ports or free_ports()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._process: LocalProcess | None = None
 
     @property
     def server(self) -> str:
@@ -143,54 +138,50 @@ class LocalBroker:
         java = find_java()
         class_path = f"{fetch_jars()}/*"
         for port in self._own_ports:
-            if not _is_free(port):
+            if not local_process.is_free(port):
                 raise NotAvailable(
                     f"port {port} of 127.0.0.1 is taken; end what listens there, or take another"
                 )
         self._write_files()
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(java, class_path)
-        log = self.directory / "broker.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [
-                    *(java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                    f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}",
-                    *("-cp", class_path, "kafka.Kafka", self._properties),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        # Its input ends with this process, also by SIGKILL, and then it takes the broker along.
-        self._watchdog = subprocess.Popen(
-            ["sh", "-c", f"read _; kill -9 {self._process.pid}"], stdin=subprocess.PIPE
+        self._process = LocalProcess(
+            [
+                *(java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}",
+                *("-cp", class_path, "kafka.Kafka", self._properties),
+            ],
+            log=self.directory / "broker.log",
         )
         try:
-            self._wait_until_it_answers(log)
+            self._wait_until_it_answers(self._process)
         except BaseException:
             self.kill()
             raise
 
     def stop(self) -> None:
-        self._end(signal.SIGTERM)
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
 
     def kill(self) -> None:
         """End it at once, as a crash does (SIGKILL)."""
-        self._end(signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
 
     def pause(self) -> None:
         """Let it hang: connections stay open and nothing is answered (SIGSTOP)."""
-        self._signal(signal.SIGSTOP)
         assert self._process is not None
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # a busy thread takes its time to stop
+        self._process.pause()
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        assert self._process is not None
+        self._process.resume()
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.running
 
     def wait(self) -> int:
         assert self._process is not None
@@ -252,38 +243,18 @@ class LocalBroker:
             missing=f"{java} is gone",
         )
 
-    def _wait_until_it_answers(self, log: Path) -> None:
+    def _wait_until_it_answers(self, process: LocalProcess) -> None:
         client = make_client(self.server, KafkaOptions())
         deadline = time.monotonic() + START_SECONDS
-        while self.running and time.monotonic() < deadline:
+        while process.running and time.monotonic() < deadline:
             try:
                 if ask_for_brokers(client, client.servers[0], timeout_seconds=5.0):
                     return
             except BrokerError:
                 pass
             time.sleep(0.1)
-        ended = not self.running
-        what = "ended" if ended else f"did not answer within {START_SECONDS:.0f} s"
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-        raise NotAvailable(f"the Kafka broker {what}; {log} ends with\n{tail}")
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.wait()
-            assert self._watchdog.stdin is not None
-            self._watchdog.stdin.close()
-            self._watchdog = None
-        if self._process is not None:
-            self._process.send_signal(number)
-            if number is not signal.SIGKILL:
-                self._process.send_signal(signal.SIGCONT)  # a paused one hears nothing else
-            self._process.wait()
-            self._process = None
+        what = "ended" if not process.running else f"did not answer within {START_SECONDS:.0f} s"
+        raise NotAvailable(f"the Kafka broker {what}; {process.last_lines()}")
 
 
 def fetch_jars() -> Path:
@@ -336,18 +307,7 @@ def find_java() -> str:
 
 
 def free_ports() -> Ports:
-    """Ports that stay free while the broker is down: not of those that outgoing connections get,
-    of which a client that knocks in vain may take the very one at which it knocks."""
-    candidates = random.sample(range(20_000, 32_000), k=100)
-    return Ports(*[port for port in candidates if _is_free(port)][: len(Ports._fields)])
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+    return Ports(*local_process.free_ports(len(Ports._fields)))
 
 
 def _run(command: list[str | Path], *, missing: str) -> None:

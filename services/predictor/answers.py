@@ -137,6 +137,21 @@ class TaskPlasticity(BaseModel):
     )
 
 
+class LatestAccuracy(BaseModel):
+    """Of a task, as it was last measured, which may be since the last boundary."""
+
+    step: int
+    accuracy: float
+    standard_error: float
+    samples: int = Field(description="in its holdout set")
+    forgetting: float | None = Field(
+        description="its best accuracy at a boundary before, less this one; null: there is none"
+    )
+    forgetting_standard_error: float | None = Field(
+        description="of that difference, over the same samples"
+    )
+
+
 class TrackMatrix(BaseModel):
     """R[i][j]: holdout accuracy on task j after training through the i-th boundary."""
 
@@ -152,6 +167,7 @@ class TrackMatrix(BaseModel):
     backward_transfer: float | None = Field(
         description="mean over the tasks j before the last of R[T][j] - R[j][j]"
     )
+    latest: dict[str, LatestAccuracy] = Field(description="by task, those that were measured")
     plasticity: dict[str, TaskPlasticity] = Field(
         description="by task, in the order in which they first ended; below 1, and below the "
         "shadow's: the network is growing stiff"
@@ -285,6 +301,11 @@ def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
         forgetting={name: matrix.forgetting(number) for number, name in enumerate(names)},
         mean_forgetting=matrix.mean_forgetting(),
         backward_transfer=matrix.backward_transfer(),
+        latest={
+            name: LatestAccuracy(standard_error=live.standard_error, **live.model_dump())
+            for name, live in measures.live.items()
+            if name in names
+        },
         plasticity={
             name: TaskPlasticity(
                 early_accuracy=first.early,

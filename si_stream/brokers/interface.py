@@ -91,6 +91,11 @@ class Reader(ABC):
         all that `poll` returned and behind what is no record (a transaction's marker, say), so
         that a reader at the end of a partition stands at its high watermark."""
 
+    def fetched_offset(self, partition: int) -> int:
+        """The offset behind all that has been taken from the broker, also what `poll` has not yet
+        returned, where it reads ahead. May be asked for in any thread."""
+        return self.next_offset(partition)
+
     @abstractmethod
     def close(self) -> None: ...
 

@@ -61,6 +61,10 @@ class AccuracyMatrix(BaseModel):
         """Mean of the last row; None before there is one."""
         return _mean(self.rows[-1] if self.rows else [])
 
+    def best(self, task: int) -> float | None:
+        """max over all boundaries of R[l, j]; None where task j was never measured at one."""
+        return self._best_of(task, self.rows)
+
     def forgetting(self, task: int, now: float | None = None) -> float | None:
         """f_j = max over earlier boundaries of R[l, j], less the accuracy now.
 
@@ -72,7 +76,7 @@ class AccuracyMatrix(BaseModel):
         rows = self.rows if now is not None else self.rows[:-1]
         if now is None:
             now = self._last(task)
-        best = _best([self.best_dropped.get(task), *(row[task] for row in rows if task < len(row))])
+        best = self._best_of(task, rows)
         return None if best is None or now is None else best - now
 
     def mean_forgetting(self) -> float | None:
@@ -93,6 +97,10 @@ class AccuracyMatrix(BaseModel):
     def _earlier_tasks(self) -> list[int]:
         """All but the task trained last, which is not always the one that began last."""
         return [task for task in self.learned if task != self.trained]
+
+    def _best_of(self, task: int, rows: list[list[float | None]]) -> float | None:
+        """In these rows and those that are no longer kept."""
+        return _best([self.best_dropped.get(task), *(row[task] for row in rows if task < len(row))])
 
     def _last(self, task: int) -> float | None:
         return self.rows[-1][task] if self.rows and task < len(self.rows[-1]) else None

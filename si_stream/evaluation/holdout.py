@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from si_stream.evaluation.answers import Answers
 from si_stream.evaluation.options import HoldoutOptions
 from si_stream.learning.learner import Learner
 
@@ -29,18 +30,6 @@ class HoldoutSet(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-class Accuracy(NamedTuple):
-    """A share of right answers among so many samples."""
-
-    value: float
-    samples: int
-
-    @property
-    def standard_error(self) -> float:
-        """Of a proportion, √(p(1−p)/n)."""
-        return float(np.sqrt(self.value * (1.0 - self.value) / self.samples))
 
 
 class Holdouts:
@@ -91,9 +80,7 @@ class Holdouts:
             space.inputs[: len(held)], space.labels[: len(held)] = held
         return space
 
-    def evaluate(self, learner: Learner, task: str, head: int) -> Accuracy | None:
-        """How well a learner answers a task's set; None without one."""
+    def evaluate(self, learner: Learner, task: str, head: int) -> Answers | None:
+        """What a learner answers to a task's set; None without one. Waits for the device once."""
         held = self.sets.get(task)
-        if not held:
-            return None
-        return Accuracy(learner.count_correct(*held, head) / len(held), len(held))
+        return Answers(learner.are_right(*held, head).cpu().numpy()) if held else None

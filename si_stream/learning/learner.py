@@ -171,14 +171,19 @@ class Learner:
             logits_BC = self._logits(scaled(inputs, self.device), head)
             return self._among_open(logits_BC, head)
 
+    def are_right(self, inputs: Tensor, labels: Tensor, head: int) -> Tensor:
+        """Which of any number of samples one head predicts right, ``[n]`` bool on the device."""
+        parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (inputs, labels))
+        return torch.cat(
+            [
+                self._is_right(self.predict(x, head), y.to(self.device), head)
+                for x, y in zip(*parts, strict=True)
+            ]
+        )
+
     def count_correct(self, inputs: Tensor, labels: Tensor, head: int) -> int:
         """How many of any number of samples one head predicts right."""
-        parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (inputs, labels))
-        right = [
-            self._is_right(self.predict(x, head), y.to(self.device), head).sum()
-            for x, y in zip(*parts, strict=True)
-        ]
-        return int(sum(right))
+        return int(self.are_right(inputs, labels, head).sum())
 
     def consolidate(self, head: int) -> None:
         """The task of this head has ended (Eq. 5)."""

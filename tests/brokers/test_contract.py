@@ -168,6 +168,25 @@ def test_a_reader_knows_without_asking_where_its_unread_records_begin(
 
 
 @every_broker
+def test_a_reader_knows_how_far_it_has_taken_records_from_the_broker(
+    kind: Kind, broker: Broker, stream: str
+) -> None:
+    broker.create_stream(stream, partitions=2)
+    broker.append(stream, 1, envelopes(1, 2, 3))
+    with broker.reader(stream, {1: 1}) as reader:
+        assert reader.fetched_offset(0) == 0
+        if kind.reads_ahead:
+            deadline = time.monotonic() + 60
+            while reader.fetched_offset(1) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert (reader.fetched_offset(1), reader.next_offset(1)) == (3, 1)
+        else:
+            assert reader.fetched_offset(1) == 1
+        read(reader, 2)
+        assert (reader.fetched_offset(0), reader.fetched_offset(1)) == (0, 3)
+
+
+@every_broker
 def test_a_hint_for_lag_tools_changes_nothing_that_is_read(broker: Broker, stream: str) -> None:
     broker.create_stream(stream)
     broker.append(stream, 0, envelopes(1, 2))

@@ -108,6 +108,19 @@ def test_a_task_that_began_before_its_first_samples_were_counted_has_no_plastici
     assert ended["c"].early is not None
 
 
+def test_of_a_checkpoint_without_the_best_answers_forgetting_has_the_unpaired_error() -> None:
+    state = state_of_format_1()
+    assert state.measures()["main"].best == {}
+    learn(memory_broker([*MESSAGES, End("2")]), state.settings, state=state)
+    main = state.measures()["main"]
+    best, live = main.accuracy.rows[0][0], main.live["a"]
+    assert best is not None
+    assert live.forgetting == best - live.accuracy
+    variances = [p * (1 - p) / 3 for p in (best, live.accuracy)]
+    assert live.forgetting_standard_error == pytest.approx(sum(variances) ** 0.5)
+    assert 1 in main.best
+
+
 def test_a_snapshot_of_the_first_format_predicts_what_its_learner_does() -> None:
     snapshot = SnapshotStore(FORMAT_1).newest()
     assert snapshot is not None

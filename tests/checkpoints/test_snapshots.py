@@ -47,6 +47,14 @@ def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(again.weights[n], snapshot.weights[n]) for n in snapshot.weights)
 
 
+def test_a_snapshot_says_how_well_tasks_are_kept_without_the_answers_that_show_it() -> None:
+    state = state_after(20)
+    assert state.measures()["main"].best
+    main = snapshot_from(state, 1).manifest.tracks["main"]
+    assert main.best == {}
+    assert main.accuracy == state.measures()["main"].accuracy
+
+
 def test_portraits_come_back_as_they_were(tmp_path: Path) -> None:
     portraits = Portraits((4,), 3)
     for number, count in ((0, 300), (1, 100), (2, 400)):

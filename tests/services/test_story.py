@@ -13,7 +13,7 @@ def opened(task: str, number: int, samples: int) -> events.TaskOpened:
 
 
 def measured(task: str, samples: int, accuracy: float, track: str = "main") -> events.Evaluated:
-    return events.Evaluated(track, task, samples // 10, samples, accuracy, 0.01, 100, None)
+    return events.Evaluated(track, task, samples // 10, samples, accuracy, 0.01, 100, None, None)
 
 
 def ended(task: str, samples: int, row: list[float | None]) -> events.Consolidated:

@@ -17,7 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.kafka.local_broker import LocalBroker, NotAvailable
+from deploy.kafka.local_broker import LocalBroker
+from deploy.local_process import NotAvailable
 from services.demo.question import request
 from si_stream.brokers import open_broker
 from si_stream.brokers.options import KafkaOptions

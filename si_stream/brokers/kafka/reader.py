@@ -148,6 +148,10 @@ class KafkaReader(Reader):
         with self._changed:
             return self._partitions[partition].next_offset
 
+    def fetched_offset(self, partition: int) -> int:
+        with self._changed:
+            return self._partitions[partition].behind
+
     def close(self) -> None:
         with self._changed:
             self._closed = True

@@ -12,12 +12,12 @@ import pytest
 from deploy.kafka import local_broker
 from deploy.kafka.local_broker import (
     LocalBroker,
-    NotAvailable,
     Ports,
     fetch_jars,
     find_java,
     free_ports,
 )
+from deploy.local_process import NotAvailable
 
 # Makes the directory that Maven is to fill, for a shell that calls it $jars.
 MAKE_JARS = (

@@ -80,7 +80,7 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         ),
     ),
     (
-        events.Evaluated("main", "a", 500, 4000, 0.9, 0.004, 2500, None),
+        events.Evaluated("main", "a", 500, 4000, 0.9, 0.004, 2500, None, None),
         logging.DEBUG,
         "accuracy of the main network on task 'a': 0.9000 ± 0.0040",
     ),

@@ -17,7 +17,7 @@ from services.predictor.problems import INTERNAL_ERROR, KINDS, MEDIA_TYPE, Probl
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
-from si_stream.evaluation.measures import Measures
+from si_stream.evaluation.measures import Live, Measures
 from si_stream.evaluation.plasticity import Plasticity
 from tests.services.predictor.serving import JSON, ROWS, Running, Teacher, serving
 
@@ -93,10 +93,17 @@ def test_the_accuracy_matrix_of_every_track(tmp_path: Path) -> None:
     for task, wrong, learned in (("digits-0-1", 20, 0.99), ("digits-2-3", 60, 0.97)):
         tested = prequential.Tested(samples=500, early_samples=100, early_wrong=wrong)
         plasticity.end(task, tested, learned, first_samples=100)
+    figures = {"forgetting": 0.49, "forgetting_standard_error": 0.04}
+    live = Live(accuracy=0.5, samples=100, step=40, **figures)
     teacher.publish(
         tracks={
             "main": Measures(consolidator="synaptic-intelligence", accuracy=kept),
-            "shadow": Measures(consolidator="none", accuracy=forgot, plasticity=plasticity),
+            "shadow": Measures(
+                consolidator="none",
+                accuracy=forgot,
+                plasticity=plasticity,
+                live={"digits-0-1": live},
+            ),
         }
     )
     with serving(tmp_path) as predictor:
@@ -113,6 +120,16 @@ def test_the_accuracy_matrix_of_every_track(tmp_path: Path) -> None:
         "forgetting": {"digits-0-1": forgot.forgetting(0), "digits-2-3": None},
         "mean_forgetting": forgot.mean_forgetting(),
         "backward_transfer": forgot.backward_transfer(),
+        "latest": {
+            "digits-0-1": {
+                "step": 40,
+                "accuracy": 0.5,
+                "standard_error": 0.05,
+                "samples": 100,
+                "forgetting": 0.49,
+                "forgetting_standard_error": 0.04,
+            }
+        },
         "plasticity": {
             "digits-0-1": {
                 "early_accuracy": 0.8,

@@ -147,7 +147,7 @@ def test_a_changed_file_has_another_address(
 def test_who_listens_is_told_all_at_first_and_then_what_changes(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.hear(events.TaskOpened("a", 0, 0, 1, 0))
-    journal.hear(events.Evaluated("main", "a", 10, 160, 0.75, 0.04, 100, None))
+    journal.hear(events.Evaluated("main", "a", 10, 160, 0.75, 0.04, 100, None, None))
     with serving(tmp_path) as running, listening(running) as told:
         first = next(told)
         assert first["full"]
@@ -160,7 +160,7 @@ def test_who_listens_is_told_all_at_first_and_then_what_changes(tmp_path: Path) 
         assert sections["curve/main/a"] == {"samples": [160], "accuracy": [0.75]}
         assert (sections["learner"], sections["model"]) == (None, None)
         (tmp_path / "status.json").write_text(a_status(written_seconds=1.0).model_dump_json())
-        journal.hear(events.Evaluated("main", "a", 20, 320, 0.8, 0.04, 100, None))
+        journal.hear(events.Evaluated("main", "a", 20, 320, 0.8, 0.04, 100, None, None))
         changed: dict[str, Any] = {}
         while changed.keys() < {"learner", "tasks", "curve/main/a"}:
             change = next(told)
