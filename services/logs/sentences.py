@@ -35,6 +35,10 @@ def said(event: events.Event) -> Said | None:
     return Said(level, sentence(event), {"event": type(event).__name__, **fields})
 
 
+def _learner_started(event: events.LearnerStarted) -> str:
+    return f"epoch {event.epoch} begins at step {event.step}, {event.samples:,} samples"
+
+
 def _rejected(event: events.Rejected) -> str:
     return f"rejected {event.reason} at offset {event.offset}: {event.detail}"
 
@@ -131,6 +135,7 @@ def _stream_ended(event: events.StreamEnded) -> str:
 
 
 _SENTENCES: dict[type[events.Event], tuple[int, Callable[[Any], str]]] = {
+    events.LearnerStarted: (logging.INFO, _learner_started),
     events.Rejected: (logging.WARNING, _rejected),
     events.TaskOpened: (logging.INFO, _task_opened),
     events.OutputsOpened: (logging.INFO, _outputs_opened),

@@ -134,7 +134,9 @@ def test_with_json_each_line_is_an_object_also_where_a_child_fails(tmp_path: Pat
     with serving(tmp_path / "model", *json_log) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        assert ready["message"].startswith("ready: predictions at http://")
+        assert ready["message"].startswith(
+            "ready: predictions and a page to watch it live at http://"
+        )
         with serving(
             tmp_path / "other", "--port", ready["predictor"].rpartition(":")[2], *json_log
         ) as other:

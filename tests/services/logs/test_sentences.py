@@ -33,6 +33,11 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         "rejected not_finite at offset 9: row 3 holds nan",
     ),
     (
+        events.LearnerStarted(2, 15, 1500),
+        logging.INFO,
+        "epoch 2 begins at step 15, 1,500 samples",
+    ),
+    (
         events.TaskOpened("a", 0, 0, 1, 0),
         logging.INFO,
         "task 'a' is learned from sample 0 on, by head 0; 1 task is known",
