@@ -43,11 +43,14 @@ def test_it_calls_for_pages_and_tickets_and_neither_for_a_shadow_nor_for_what_fo
             alert("b", "SIStreamPredictorOld", "page"),
             alert("b", "SIStreamForgetting", "page", track="main"),
             alert("c", "SIStreamForgetting", "page", track="shadow"),
+            alert("d", "SIStreamPartitionEmpty", "page", partition="1"),
+            alert("d", "SIStreamLagRising", "ticket"),  # as messages wait for the partition
         )
         pages = {
             ("a", "SIStreamLearnerDown"),
             ("b", "SIStreamPredictorOld"),
             ("b", "SIStreamForgetting"),
+            ("d", "SIStreamPartitionEmpty"),
         }
         tickets = {("a", "SIStreamLossNotFinite")}
         deadline = time.monotonic() + LIMIT_SECONDS
@@ -60,7 +63,7 @@ def test_it_calls_for_pages_and_tickets_and_neither_for_a_shadow_nor_for_what_fo
             (one.labels["model"], one.name)
             for one in alertmanager.alerts()
             if one.state == "suppressed"
-        } == {("a", "SIStreamPredictorOld")}
+        } == {("a", "SIStreamPredictorOld"), ("d", "SIStreamLagRising")}
     # What is wrong with one model comes in one call.
     grouped = [
         {one["labels"]["alertname"] for one in body["alerts"]}
