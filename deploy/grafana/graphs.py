@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deploy.grafana.answers import Answers, Line
 from deploy.grafana.formats import text_of
-from deploy.grafana.part import FAINT, GRID, PALETTE, Part
+from deploy.grafana.part import FAINT, GRID, PALETTE, Look, Part
 from deploy.grafana.reading import queries
 
 BESIDE_SHARE = 0.24
@@ -62,15 +62,15 @@ class Graphs:
         stacked = np.zeros(len(found[0].minutes)) if found else np.zeros(0)
         looks = _looks(panel, found)
         for line in found:
-            color, dashed = looks[line.name]
+            color, dashed, width = looks[line.name]
             if custom.get("drawStyle") == "bars":
                 heights = np.nan_to_num(np.array(line.values))
-                width = self._answers.minutes / len(line.minutes)
-                axes.bar(line.minutes, heights, width, stacked, color=color)
+                across = self._answers.minutes / len(line.minutes)
+                axes.bar(line.minutes, heights, across, stacked, color=color)
                 stacked = stacked + heights
             else:
                 style = (0, (4, 2)) if dashed else "-"
-                axes.plot(line.minutes, line.values, color=color, lw=1.5, ls=style)
+                axes.plot(line.minutes, line.values, color=color, lw=0.75 * width, ls=style)
         if "thresholdsStyle" in custom:
             limit = defaults["thresholds"]["steps"][-1]
             axes.axhline(limit["value"], color=limit["color"], lw=1, ls=(0, (6, 4)))
@@ -102,8 +102,7 @@ class Graphs:
         for row, lines in enumerate(reversed(rows)):
             x, y = 0.12, 0.14 + LINE_INCHES * row
             for line in lines:
-                color, dashed = looks[line.name]
-                part.dash(x, y, color, dashed=dashed)
+                part.dash(x, y, looks[line.name])
                 part.write(x + 0.22, y, self._entry(panel, line), color=FAINT)
                 x += _width(self._entry(panel, line))
 
@@ -114,25 +113,24 @@ class Graphs:
         looks = _looks(panel, found)
         for row, line in enumerate(found):
             x, y = across - inches, up - 0.16 - LINE_INCHES * row
-            color, dashed = looks[line.name]
-            part.dash(x, y, color, dashed=dashed)
+            part.dash(x, y, looks[line.name])
             name, _, last = self._entry(panel, line).rpartition("  ")
             part.write(x + 0.22, y, name, color=FAINT)
             part.write(across - 0.12, y, last, ha="right")
 
 
-def _looks(panel: Panel, found: Sequence[Line]) -> dict[str, tuple[str, bool]]:
-    """Of each name its colour, and whether it is dashed."""
-    looks: dict[str, tuple[str, bool]] = {}
+def _looks(panel: Panel, found: Sequence[Line]) -> dict[str, Look]:
+    looks: dict[str, Look] = {}
     free = cycle(PALETTE)
+    usual = panel["fieldConfig"]["defaults"]["custom"]["lineWidth"]
     for name in [line.name for line in found]:
-        color, dashed = None, False
+        values: dict[str, Any] = {}
         for override in panel["fieldConfig"]["overrides"]:
             if re.search(str(override["matcher"]["options"]).strip("/"), name):
-                values = {one["id"]: one["value"] for one in override["properties"]}
-                color = values.get("color", {}).get("fixedColor", color)
-                dashed = dashed or "custom.lineStyle" in values
-        looks[name] = (color or next(free), dashed)
+                values |= {one["id"]: one["value"] for one in override["properties"]}
+        color = values["color"]["fixedColor"] if "color" in values else next(free)
+        width = values.get("custom.lineWidth", usual)
+        looks[name] = Look(color, "custom.lineStyle" in values, width)
     return looks
 
 

@@ -50,6 +50,10 @@ def fixed(color: str) -> model.DynamicConfigValue:
     return model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
 
 
+def line_width(pixels: int) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val="custom.lineWidth", value=pixels)
+
+
 def dashed() -> model.DynamicConfigValue:
     return model.DynamicConfigValue(
         id_val="custom.lineStyle", value={"fill": "dash", "dash": [8, 6]}

@@ -36,5 +36,5 @@ def marks() -> list[Builder[model.AnnotationQuery]]:
     return [
         Mark("Boundaries", MAIN_COLOR, f"{boundaries} > 0", "boundary: a task was consolidated"),
         Mark("Alarms taken", WATCH, f"{taken} > 0", "alarm of {{signal}}: a boundary was made"),
-        Mark("Starts", BAD, f"{began} > 0", "the learner started"),
+        Mark("Starts", BAD, f"{began} > 0", "the learner started, or is seen again"),
     ]

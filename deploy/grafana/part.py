@@ -33,6 +33,15 @@ BLUES = LinearSegmentedColormap.from_list("blues", [PANEL, "#5794F2"])
 TITLE_INCHES = 0.3
 
 
+class Look(NamedTuple):
+    """Of a line."""
+
+    color: str
+    dashed: bool
+    width: float
+    """In pixels; none, 0, for bars."""
+
+
 class Part(NamedTuple):
     """Left, bottom, width and height are shares of the figure."""
 
@@ -72,12 +81,13 @@ class Part(NamedTuple):
         axes.tick_params(length=0)
         return axes
 
-    def dash(self, x: float, y: float, color: str, *, dashed: bool) -> None:
+    def dash(self, x: float, y: float, look: Look) -> None:
         """A line's sample in a legend; from its lower left corner, in inches."""
         across, up = self.figure.get_figwidth(), self.figure.get_figheight()
         xs = [self.left + x / across, self.left + (x + 0.16) / across]
+        style = (0, (2, 1)) if look.dashed else "-"
         ys = [self.bottom + y / up] * 2
-        self.figure.add_artist(Line2D(xs, ys, color=color, lw=2, ls=(0, (2, 1)) if dashed else "-"))
+        self.figure.add_artist(Line2D(xs, ys, color=look.color, lw=max(look.width, 1), ls=style))
 
     def write(self, x: float, y: float, text: str, **look: Any) -> None:
         across, up = self.figure.get_figwidth(), self.figure.get_figheight()

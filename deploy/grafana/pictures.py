@@ -87,11 +87,12 @@ def row_figure(title: str, panels: list[dict[str, Any]], painter: Painter) -> Fi
 
 
 def save(figure: Figure, path: Path) -> None:
-    """With few colours, which these pictures have anyway: a third of the bytes."""
+    """With 256 colours, a third of the bytes; this method keeps those of thin lines apart."""
     drawn = BytesIO()
     figure.savefig(drawn, dpi=DPI)
     with Image.open(drawn) as picture:
-        picture.convert("RGB").quantize(128).save(path, optimize=True)
+        few = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+        few.save(path, optimize=True)
 
 
 def main() -> None:

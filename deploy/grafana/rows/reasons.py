@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.looks import COUNT, RATIO
+from deploy.grafana.looks import COUNT, GOOD, RATIO, fixed, line_width
 from deploy.grafana.panels import About, Panel, bars, beside_shadow, lines
 from deploy.grafana.queries import MAIN, TASK, Query, at_each_step, of
 
@@ -30,7 +30,7 @@ def _losses() -> Panel:
         Query(of("si_stream_task_loss"), "{{track}}: task"),
         Query(of("si_stream_surrogate_loss", MAIN), "surrogate"),
     )
-    return beside_shadow(panel)
+    return beside_shadow(panel).override_by_name("surrogate", [fixed(GOOD)])
 
 
 def _surrogate_share() -> Panel:
@@ -80,9 +80,9 @@ def _drift() -> Panel:
 def _plasticity() -> Panel:
     about = About(
         "Plasticity",
-        "How fast (speed) and how well (level) the newest task was learned, 1 as the first ones. "
-        "Main alone below 1: the network has grown stiff. The shadow falls too: the task is "
-        "harder.",
+        "How fast (speed) and how well (level, broad) the newest task was learned, 1 as the "
+        "first ones. Main alone below 1: the network has grown stiff. The shadow falls too: the "
+        "task is harder.",
         RATIO,
     )
     panel = lines(
@@ -90,7 +90,7 @@ def _plasticity() -> Panel:
         Query(of("si_stream_plasticity_speed_ratio"), "{{track}}: speed"),
         Query(of("si_stream_plasticity_level_ratio"), "{{track}}: level"),
     )
-    return beside_shadow(panel)
+    return beside_shadow(panel).override_by_regexp("/level$/", [line_width(4)])
 
 
 def _alarms() -> Panel:

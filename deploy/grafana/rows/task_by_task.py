@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from deploy.grafana.looks import MAIN_COLOR, RATIO, SHADOW_COLOR, dashed, fixed, no_legend
+from deploy.grafana.looks import (
+    MAIN_COLOR,
+    RATIO,
+    SHADOW_COLOR,
+    dashed,
+    fixed,
+    line_width,
+    no_legend,
+)
 from deploy.grafana.panels import About, Panel, lines
 from deploy.grafana.queries import MAIN, SHADOW, TASK, Query, of
 from deploy.grafana.thresholds import threshold
@@ -31,14 +39,13 @@ def panels() -> list[Panel]:
         low=None,
         limit=threshold("forgetting_ratio"),
     )
-    no_line = DynamicConfigValue(id_val="custom.lineWidth", value=0)
     band = [
         DynamicConfigValue(id_val="custom.fillBelowTo", value="at least"),
         DynamicConfigValue(id_val="custom.fillOpacity", value=25),
     ]
     panel.override_by_name("forgetting", [fixed(MAIN_COLOR)])
-    panel.override_by_name("at most", [fixed(MAIN_COLOR), no_line, *band])
-    panel.override_by_name("at least", [fixed(MAIN_COLOR), no_line])
+    panel.override_by_name("at most", [fixed(MAIN_COLOR), line_width(0), *band])
+    panel.override_by_name("at least", [fixed(MAIN_COLOR), line_width(0)])
     panel.override_by_name("shadow", [fixed(SHADOW_COLOR), dashed()])
     panel.legend(no_legend()).repeat("task").repeat_direction("h").max_per_row(4)
     return [panel]
