@@ -19,7 +19,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka prometheus test alert-test crash-test check format bench fuzz soak \
+.PHONY: help setup demo kafka prometheus test alert-test crash-test evening check format bench fuzz soak \
   reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures constraints clean
 
 help:  ## list these targets
@@ -60,6 +60,9 @@ test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for 
 
 alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
 	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
+
+evening: $(READY)  ## the evening of an engineer on call, all of it real; some minutes
+	SI_STREAM_REQUIRE_REAL=1 $(BIN)/pytest tests/evening.py
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes
