@@ -92,9 +92,8 @@ def test_the_evening(
     simulator = Child("simulate", *REPLAY, settings=data)
     try:
         expect(page.locator("#state")).to_have_text("learning", timeout=PATIENCE)
-        site.wait_for(
-            lambda: (site.value(f'si_stream_tasks{{model="{KEPT}"}}') or 0) >= 3, "3 tasks"
-        )
+        tasks = f'si_stream_tasks{{model="{KEPT}"}}'
+        site.wait_for(lambda: (site.value(tasks) or 0) >= 3, "the third task")
 
         assert kept.learner is not None
         kill(kept.learner)
@@ -109,10 +108,10 @@ def test_the_evening(
         assert simulator.wait() == 0
     finally:
         simulator.kill()
-    for model in (kept, forgetful):  # each once, killed or not
-        learned = f'sum(si_stream_trained_samples_total{{model="{model.name}"}})'
-        site.wait_for(lambda model=model: status(model)["samples"] >= SAMPLES, learned)
-        assert status(model)["samples"] == SAMPLES
+    site.wait_for(
+        lambda: {status(model)["samples"] for model in (kept, forgetful)} == {SAMPLES},
+        "each sample to be learned once, also by the learner that was killed",
+    )
 
     alert = woken(site, calls, FORGETFUL, "SIStreamForgetting")
     assert site.fired(FORGETFUL) == {"SIStreamForgetting"}
@@ -124,9 +123,8 @@ def test_the_evening(
     main, shadow = (matrices(kept)["tracks"][track] for track in ("main", "shadow"))
     assert figure(page, "main average_accuracy") == main["average_accuracy"] > 0.95
     assert figure(page, "shadow average_accuracy") == shadow["average_accuracy"]
-    assert (
-        figure(page, "main mean_forgetting") < 0.03 < 0.1 < figure(page, "shadow mean_forgetting")
-    )
+    assert figure(page, "main mean_forgetting") < 0.03
+    assert figure(page, "shadow mean_forgetting") > 0.1
     other = opened(chromium, forgetful)
     expect(other.locator("#forgetting .verdict")).to_have_text("Yes", timeout=PATIENCE)
     assert figure(other, "main mean_forgetting") > 0.1
