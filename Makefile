@@ -20,7 +20,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo kafka test crash-test check format bench fuzz soak reproduce-silent reproduce-paper \
-  reproduce-quick constraints clean
+  reproduce-quick page-picture constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,9 @@ reproduce-quick: $(READY)  ## the same in small, every method of each; minutes; 
 	  $(BIN)/si-stream reproduce $$benchmark --methods all --epochs 1 --task-count 2 --seeds 1 \
 	    --samples-per-task 2000 --directory si-stream-results/quick --processes 2 || exit; \
 	done
+
+page-picture: $(READY)  ## the picture of the live page anew, with chromium; docs/pictures/page.png
+	$(BIN)/python -m tests.services.predictor.page.picture
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

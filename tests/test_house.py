@@ -74,7 +74,7 @@ def test_every_direct_dependency_is_pinned() -> None:
     "target",
     [
         *("help", "setup", "demo", "kafka", "test", "check", "bench", "crash-test", "fuzz", "soak"),
-        *("reproduce-silent", "reproduce-paper"),
+        *("reproduce-silent", "reproduce-paper", "page-picture"),
     ],
 )
 def test_make_knows_its_targets(target: str) -> None:
