@@ -22,7 +22,7 @@ def consolidated(samples: int, track: str = "main") -> events.Consolidated:
 
 
 ALARM = events.Alarmed("a", 12_400, 12_345, 61.2, "taken", "errors", {})
-SAID = {
+SAID: dict[str, tuple[events.Event, str]] = {
     "a start": (events.LearnerStarted(1, 0, 0), "A learner started, its 1st: with nothing learned"),
     "a start again": (events.LearnerStarted(12, 5, 80), "its 12th: at step 5, 80 samples."),
     "a new task": (events.TaskOpened("b", 1, 1, 2, 1200), "Task b began after 1,200 samples."),
