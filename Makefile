@@ -20,7 +20,8 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo kafka prometheus test alert-test crash-test evening check format bench fuzz soak \
-  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures constraints clean
+  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures page-picture constraints \
+  clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +108,9 @@ dashboards: $(READY)  ## write the JSON of Grafana's dashboard anew, from deploy
 
 dashboard-pictures: $(READY)  ## replay split MNIST before Prometheus, draw the dashboard; docs/pictures
 	$(BIN)/python -m deploy.grafana.pictures
+
+page-picture: $(READY)  ## the picture of the live page anew, with chromium; docs/pictures/page.png
+	$(BIN)/python -m tests.services.predictor.page.picture
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Monitor = TypeVar("Monitor", LocalPrometheus, LocalAlertmanager)
 
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
+CHROMIUM_ARGUMENTS = ["--no-sandbox", *(f"--disable-{what}" for what in QUIET)]
+
 # A worker of pytest-xdist ignores Ctrl-C, and what it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -164,10 +167,8 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or _missing("needs chromium (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
-    quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
-    arguments = ["--no-sandbox", *(f"--disable-{what}" for what in quiet)]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 

@@ -114,6 +114,8 @@ NO_ROOM = Kind(
     "32 pages are open, and no more are served at a time; close one, or ask /tasks, "
     "/accuracy-matrix and /metrics",
 )
+OTHER_KINDS: dict[type[PredictionError], Kind] = {TooManyListeners: NO_ROOM}
+"""Of what is no prediction."""
 UNKNOWN_ROUTE = Kind(
     404,
     "unknown-route",
@@ -164,7 +166,7 @@ def internal_error(request: Request, error: Exception) -> Response:
 
 
 def prediction_problem(error: PredictionError) -> Response:
-    kinds = {**KINDS, TooManyListeners: NO_ROOM}
+    kinds = KINDS | OTHER_KINDS
     kind = next(kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
     return problem(kind, str(error), headers=headers)

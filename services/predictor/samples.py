@@ -10,13 +10,13 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from services.predictor.answers import Sample
 from services.predictor.served import Served
-from si_stream.checkpoints.store import CheckpointStore
+from si_stream.checkpoints.holdout_files import HoldoutFiles
 from si_stream.errors import CorruptCheckpoint
-from si_stream.evaluation.holdout import HoldoutSet
 
 logger = logging.getLogger(__name__)
 COUNT = 12
@@ -29,7 +29,7 @@ class Samples:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._store = CheckpointStore(directory)
+        self._files = HoldoutFiles(directory)
         self._some = lru_cache(maxsize=32)(self._read)
 
     def of(self, served: Served, task: str) -> list[Sample]:
@@ -42,26 +42,24 @@ class Samples:
         assert named is not None
         classes = named.classes or ()
         try:
-            file = self._store.holdout_file(task)
+            file = self._files.newest(task)
             if file is None or file.stat().st_size > LIMIT_BYTES:
                 return []
-            held = self._some(file)
+            inputs, labels = self._some(file)
         except (CorruptCheckpoint, OSError) as error:
             logger.warning("no samples of task %s: %s", task, error)
             return []
-        labels = held.labels.tolist()
         return [
             Sample(
                 **{"class": classes[label] if label < len(classes) else None},
                 label=label,
-                input=one.tolist(),
+                input=one,
             )
-            for one, label in zip(held.inputs, labels, strict=True)
+            for one, label in zip(inputs.tolist(), labels.tolist(), strict=True)
         ]
 
-    def _read(self, file: Path) -> HoldoutSet:
-        held = self._store.held(file.name)
-        by_label = np.argsort(held.labels.numpy(), kind="stable")
-        places = np.linspace(0, len(held) - 1, min(COUNT, len(held))).astype(np.int64)
-        chosen = by_label[places]
-        return HoldoutSet(held.inputs[chosen].clone(), held.labels[chosen].clone())
+    def _read(self, file: Path) -> tuple[Tensor, Tensor]:
+        inputs, labels = self._files.read(file)
+        places = torch.linspace(0, len(labels) - 1, min(COUNT, len(labels))).long()
+        chosen = labels.argsort(stable=True)[places]
+        return inputs[chosen], labels[chosen]

@@ -34,7 +34,7 @@ from si_stream.evaluation.measures import Measures
 from si_stream.state import Identity, Ledger
 
 logger = logging.getLogger(__name__)
-MANIFEST, STATE = "manifest.json", "state.safetensors"
+MANIFEST, STATE = files.MANIFEST, "state.safetensors"
 
 
 class Manifest(BaseModel):
@@ -206,37 +206,11 @@ class CheckpointStore:
         try:
             manifest = Manifest.model_validate_json(text)
             tensors = load(files.read_checked(path / STATE, manifest.state_sha256))
-            held = {task: self.held(name) for task, name in manifest.holdouts.items()}
+            held = {task: self._held(name) for task, name in manifest.holdouts.items()}
             return Checkpoint(manifest, tensors, held)
         except (ValidationError, SafetensorError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise CorruptCheckpoint(f"{path} cannot be read: {reason}") from error
-
-    def holdout_file(self, task: str) -> Path | None:
-        """Of a task's holdout set, as the newest checkpoint has it, or the one before where that is
-        damaged; None where there is none."""
-        for path in self.newest_first():
-            named = files.parse_name(path)
-            assert named is not None
-            try:
-                text = files.read_checked(path / MANIFEST, named[1])
-                name = Manifest.model_validate_json(text).holdouts.get(task)
-            except (CorruptCheckpoint, ValidationError):
-                continue
-            return None if name is None else self.holdouts / Path(name).name
-        return None
-
-    def held(self, name: str) -> HoldoutSet:
-        """The set of a file, by its name in a manifest.
-
-        Raises:
-            CorruptCheckpoint: it is not what its name says.
-        """
-        path = self.holdouts / Path(name).name
-        named = files.parse_name(path)
-        if named is None:
-            raise CorruptCheckpoint(f"{name!r} is no name of a holdout file")
-        return HoldoutSet(**load(files.read_checked(path, named[1])))
 
     def prune(self, epoch: int, keep: int, keep_at_boundaries: int) -> dict[int, Position]:
         """Remove all checkpoints up to an epoch but the newest ``keep`` and, of those before, the
@@ -301,6 +275,13 @@ class CheckpointStore:
                 files.commit_file(self.holdouts, name, data)
             self._written[task] = (len(held), name)
         return name
+
+    def _held(self, name: str) -> HoldoutSet:
+        path = self.holdouts / Path(name).name
+        named = files.parse_name(path)
+        if named is None:
+            raise CorruptCheckpoint(f"{name!r} is no name of a holdout file")
+        return HoldoutSet(**load(files.read_checked(path, named[1])))
 
     def _known(self, path: Path) -> _Kept:
         """What pruning must know of a checkpoint, read once; of a damaged one nothing."""

@@ -52,8 +52,8 @@ def assert_that_answers_are_those_of_predict(
     page: Watched, learned: Live, bodies: list[str]
 ) -> None:
     """Each head's, and that of the request which names no task."""
-    assert len(bodies) == 6
     page.wait_for("document.querySelectorAll('#heads .head').length === 6")
+    assert len(bodies) == 6
     shown = page.page.evaluate(
         "[...document.querySelectorAll('#heads .head')].map((head) => "
         "[head.dataset.head, +head.dataset.label, JSON.parse(head.dataset.probabilities)])"
@@ -87,7 +87,7 @@ def test_a_drawn_digit_is_answered_by_every_head_as_predict_answers_it(
     assert all(type(pixel) is int and 0 <= pixel <= 255 for row in drawn for pixel in row)
     columns = [sum(row[column] for row in drawn) for column in range(8)]
     assert columns[0] == columns[7] == 0  # a stroke from top to bottom, in the middle
-    assert min(max(row) for row in drawn) > 128
+    assert min(max(row) for row in drawn) > 64
     assert "takes this for" in page.text("#said")
     page.page.locator("#clear").click()
     assert page.text("#said") == "Draw a digit, or pick a sample."
@@ -116,21 +116,14 @@ def test_a_sample_is_picked_by_keyboard_and_is_one_of_the_holdout_set(
 def test_every_control_is_reached_with_the_tab_key_and_the_first_one_skips_to_the_figures(
     page: Watched,
 ) -> None:
+    controls = "[...document.querySelectorAll('a[href], button, select, [tabindex=\"0\"]')]"
+    count = page.page.evaluate(f"{controls}.length")
     reached = []
-    for _ in range(60):
+    for _ in range(count + 5):
         page.page.keyboard.press("Tab")
-        reached.append(
-            page.page.evaluate(
-                "(document.activeElement.id || document.activeElement.className || "
-                "document.activeElement.textContent).split(' ')[0]"
-            )
-        )
-    assert reached[0] == "skip"
-    assert {"clear", "sample-task", "scrolls", "tasks", "OpenAPI"} <= set(reached)
-    focusable = page.page.locator("a[href], button, select, [tabindex='0']").count()
-    assert len(reached[: reached.index("skip", 1)] if "skip" in reached[1:] else reached) >= (
-        focusable - 1
-    )
+        reached.append(page.page.evaluate(f"{controls}.indexOf(document.activeElement)"))
+    assert page.page.evaluate(f"{controls}[{reached[0]}].className") == "skip"
+    assert set(reached) >= set(range(count))
     page.page.locator(".skip").focus()
     page.page.keyboard.press("Enter")
     assert page.page.evaluate("document.activeElement.id") == "main"

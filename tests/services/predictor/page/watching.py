@@ -98,9 +98,9 @@ class Watched:
     faults: list[str] = field(default_factory=list)
     """Errors and warnings of the console, and requests that failed or were refused."""
 
-    def wait_for(self, condition: str) -> None:
+    def wait_for(self, condition: str, seconds: float = LIMIT_SECONDS) -> None:
         """Until an expression is true in it; asked from here, for the page allows no eval."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + seconds
         while not self.page.evaluate(f"Boolean({condition})"):
             assert time.monotonic() < deadline, f"{condition}:\n{self.text('body')}"
             self.page.wait_for_timeout(LOOK_MILLISECONDS)
@@ -108,10 +108,10 @@ class Watched:
     def wait_until_shown(self) -> None:
         self.wait_for("document.body.dataset.shown")
 
-    def wait_for_text(self, selector: str, text: str) -> None:
+    def wait_for_text(self, selector: str, text: str, seconds: float = LIMIT_SECONDS) -> None:
         place = f"document.querySelector({json.dumps(selector)})"
         expression = f"{place}.textContent.includes({json.dumps(text)})"
-        self.wait_for(expression)
+        self.wait_for(expression, seconds)
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()
