@@ -169,7 +169,7 @@ class Evaluated:
     standard_error: float
     holdout_samples: int
     forgetting: float | None
-    forgetting_standard_error: float | None
+    forgetting_standard_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ class Measured(BaseModel):
     accuracy: float
     standard_error: float
     forgetting: float | None = Field(description="best at a boundary, less now")
+    forgetting_standard_error: float | None = Field(
+        description="of that difference, over the same samples"
+    )
     samples: int | None = Field(description="learned when it was measured")
 
 
@@ -171,15 +174,18 @@ def _measured(known: Known, track: str, task: str) -> Measured | None:
             accuracy=last.accuracy,
             standard_error=last.standard_error,
             forgetting=last.forgetting,
+            forgetting_standard_error=last.forgetting_standard_error,
             samples=last.samples,
         )
     measures = known.measures.get(track)
     if measures is None or (live := measures.live.get(task)) is None:
         return None
-    error = (live.accuracy * (1 - live.accuracy) / live.samples) ** 0.5
-    forgetting = measures.accuracy.forgetting(known.tasks.index(task), now=live.accuracy)
     return Measured(
-        accuracy=live.accuracy, standard_error=error, forgetting=forgetting, samples=None
+        accuracy=live.accuracy,
+        standard_error=live.standard_error,
+        forgetting=measures.accuracy.forgetting(known.tasks.index(task), now=live.accuracy),
+        forgetting_standard_error=live.forgetting_standard_error,
+        samples=None,
     )
 
 

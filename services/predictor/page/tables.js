@@ -24,6 +24,7 @@ function forgottenCell(name, track, measured) {
   const lost = isForgotten(measured);
   return make("td", { "data-figure": `${track} ${name} forgetting`, "data-value": forgetting },
     make("span", { class: lost ? "lost" : null }, `${lost ? "▼ " : ""}${tenth(forgetting)}`),
+    measured.forgetting_standard_error === null ? null : make("small", {}, ` ± ${tenth(measured.forgetting_standard_error)}`),
     make("span", { class: "bar", "data-level": lost ? "bad" : null, "aria-hidden": "true" },
       make("i", { "--share": Math.min(1, Math.max(0, forgetting / 0.5)) })));
 }

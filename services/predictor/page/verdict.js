@@ -3,11 +3,13 @@
 import { find, make, set } from "./elements.js";
 import { count, many, method, percent, points } from "./wording.js";
 
-export const FORGOTTEN = 0.05; // below a task's best: so much is worth a word
-const ERRORS = 2; // and more than so many standard errors, or it is chance
+// As the alert SIStreamForgetting has it (deploy/prometheus/rules.yml): so much below a task's best,
+// with so many standard errors of the difference taken off.
+export const FORGOTTEN = 0.05;
+const ERRORS = 3;
 
 export const isForgotten = (measured) =>
-  measured?.forgetting > FORGOTTEN && measured.forgetting > ERRORS * measured.standard_error;
+  measured?.forgetting - ERRORS * (measured?.forgetting_standard_error ?? measured?.standard_error) > FORGOTTEN;
 
 function worst(tasks, track) {
   return tasks

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
+from deploy.prometheus.rules import shipped
 from services.journal import Journal
 from services.predictor import listeners
 from services.predictor.board import Board
@@ -347,3 +348,19 @@ def test_without_a_journal_the_board_tells_what_the_snapshot_knows(
         for track, measured in other["tracks"].items():
             assert one["tracks"][track]["accuracy"] == measured["accuracy"]
             assert one["tracks"][track]["forgetting"] == measured["forgetting"]
+
+
+def test_the_page_says_that_a_task_is_forgotten_where_the_alert_does() -> None:
+    verdict = (FOLDER / "verdict.js").read_text("utf-8")
+    rules = {
+        rule["record"]: rule["expr"]
+        for group in shipped()["rules.yml"]["groups"]
+        for rule in group["rules"]
+    }
+    for name, record in (
+        ("FORGOTTEN", "forgetting_ratio"),
+        ("ERRORS", "forgetting_standard_errors"),
+    ):
+        found = re.search(rf"const {name} = ([0-9.]+);", verdict)
+        assert found is not None
+        assert rules[f"si_stream_threshold:{record}"] == f"vector({found[1]})"

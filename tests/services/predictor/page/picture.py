@@ -45,7 +45,15 @@ def take(url: str, path: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "services", "demo", "--directory", directory]
+        command = [
+            sys.executable,
+            "-m",
+            "services",
+            "demo",
+            "--keep-running",
+            "--directory",
+            directory,
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
             assert demo.stdout is not None
             shown = ""
