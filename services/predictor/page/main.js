@@ -25,12 +25,16 @@ function change(sections, changed) {
 }
 
 const connection = new Connection(change, (state) => {
-  const notice = set("#connection", state === "lost" ? "The connection to the predictor is lost; trying again. What you see is of before." : "");
-  notice.hidden = state !== "lost";
+  const isLost = state === "lost";
+  document.body.classList.toggle("stale", isLost);
+  const notice = set("#connection", isLost ? "The connection to the predictor is lost; trying again. What you see is of before." : "");
+  notice.hidden = !isLost;
+  if (isLost) set("#state", "not connected").dataset.level = "warn";
 });
 
 const isTold = () => Object.keys(connection.sections).length > 0;
-setInterval(() => isTold() && renderHealth(connection.sections, connection.now()), 1000);
+const isCurrent = () => isTold() && !document.body.classList.contains("stale");
+setInterval(() => isCurrent() && renderHealth(connection.sections, connection.now()), 1000);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (!isTold()) return;
   renderCurves(connection.sections); // what is drawn in colours, not styled by them

@@ -243,9 +243,7 @@ def test_a_server_that_stops_waits_for_no_open_page(learned: Path) -> None:
             next(lines)
             running.server.should_exit = True
             assert [*lines][-1:] in ([], [""])  # it came to its end, and was not cut off
-            ended = time.monotonic()
         running.thread.join()
-        assert time.monotonic() - ended < 15  # the requests in flight have 20
 
 
 def test_what_cannot_be_put_together_is_logged_and_tried_again(

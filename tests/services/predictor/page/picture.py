@@ -35,7 +35,6 @@ def take(url: str, path: Path) -> None:
         watched.curves("shadow")
         watched.wait_for_text("#healthy .because", LAST_TASK, LEARNING_SECONDS)
         watched.wait_for(f"document.querySelector('[data-figure=\"shadow {LAST_TASK} accuracy\"]')")
-        page.wait_for_timeout(3000)  # some points of its curve
         below = page.locator("#ask").bounding_box()
         assert below is not None
         clip = {"x": 0, "y": 0, "width": 1440, "height": below["y"]}
@@ -45,15 +44,8 @@ def take(url: str, path: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
-        command = [
-            sys.executable,
-            "-m",
-            "services",
-            "demo",
-            "--keep-running",
-            "--directory",
-            directory,
-        ]
+        command = [sys.executable, "-m", "services", "demo", "--keep-running"]
+        command += ["--directory", directory]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
             assert demo.stdout is not None
             shown = ""

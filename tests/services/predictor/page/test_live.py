@@ -109,6 +109,7 @@ def test_it_finds_the_predictor_again_when_that_is_started_again(
         assert running.stop("predictor") == 0
         page.wait_for("!document.querySelector('#connection').hidden")
         assert "lost" in page.text("#connection")
+        assert page.text("#state") == "not connected"  # and not that all is well
         running.start("predictor")
         page.wait_for("document.querySelector('#connection').hidden")
         page.wait_for_text("#happenings", "The stream ended")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, ViewportSize
@@ -127,6 +128,44 @@ def test_every_control_is_reached_with_the_tab_key_and_the_first_one_skips_to_th
     page.page.locator(".skip").focus()
     page.page.keyboard.press("Enter")
     assert page.page.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "brightest"),
+    [([8, 8], "uint8", 255), ([1, 28, 28], "float32", 1.0), ([3, 32, 32], "uint8", 255)],
+)
+def test_a_drawing_becomes_an_input_of_the_models_shape_and_dtype(
+    shape: list[int], dtype: str, brightest: float, page: Watched
+) -> None:
+    """A white square in a corner of the pad comes into the middle."""
+    made = page.page.evaluate(
+        """async ([input_shape, dtype]) => {
+          const images = await import(new URL("images.js", document.querySelector("script").src));
+          const form = images.formOf({ input_shape, dtype });
+          const grey = new Uint8Array(280 * 280);
+          for (let row = 10; row < 60; row += 1) grey.fill(255, 280 * row + 10, 280 * row + 60);
+          return images.asInput(images.fitted(grey, 280, form), form);
+        }""",
+        [shape, dtype],
+    )
+    image = np.array(made)
+    assert list(image.shape) == shape
+    assert image.max() == brightest
+    for plane in image.reshape(-1, *shape[-2:]):
+        assert (plane == plane[::-1, ::-1]).all()
+        margin = round(shape[-1] * 4 / 28) if shape[-1] >= 16 else 0
+        assert (plane > 0).any(0).sum() == pytest.approx(shape[-1] - 2 * margin, abs=2)
+
+
+def test_what_is_no_image_is_not_offered_to_be_drawn(page: Watched) -> None:
+    forms = page.page.evaluate(
+        """async () => {
+          const images = await import(new URL("images.js", document.querySelector("script").src));
+          return [[4], [2, 2], [5, 8, 8], [2, 3, 8, 8]].map(
+            (input_shape) => images.formOf({ input_shape, dtype: "uint8" }));
+        }"""
+    )
+    assert forms == [None] * 4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
