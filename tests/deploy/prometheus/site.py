@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
 
 from deploy.prometheus.local_prometheus import Alert, LocalAlertmanager, LocalPrometheus
 from deploy.prometheus.rules import ALERTMANAGER_FILE, divided, read, shipped
@@ -22,7 +25,7 @@ from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Envelope
 from si_stream.learning.presets import PRESETS
-from si_stream.messages.kinds import Message
+from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
 from tests.services.learner_process import wait_for_metrics
 from tests.streams import STREAM, enveloped
@@ -53,7 +56,8 @@ class Model:
             "learner": {"metrics_port": 0},
             "predictor": {"port": 0},
             "holdout": {"evaluation_interval_steps": EVALUATION_STEPS},
-            "snapshots": {"interval_seconds": 0.5},
+            # Some are kept: a predictor on a busy machine must find one that is not yet removed.
+            "snapshots": {"interval_seconds": 2, "keep": 20},
             "checkpoints": {"interval_seconds": 1},
         }
         merged = {key: defaults.get(key, {}) | groups.get(key, {}) for key in defaults | groups}
@@ -84,6 +88,18 @@ class Model:
     def replay(self, *options: str) -> None:
         command = ["simulate", "split-digits", "--broker", self.settings.stream.broker, *options]
         assert main(command) == 0
+
+    def warm_up(self) -> None:
+        """Have a first batch learned and served, which on a busy machine takes longer than alerts
+        wait here."""
+        blank = np.zeros((16, 8, 8), np.uint8)
+        self.send(Samples(blank, np.zeros(16, np.int64), task="digits-0-1"))
+        assert self.predictor is not None
+        address = f"http://{target(self.predictor)}/metrics"
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while b"si_stream_served_snapshot_step 1.0" not in urlopen(address, timeout=30).read():
+            assert time.monotonic() < deadline, f"{self.name} serves nothing"
+            time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
         for child in (self.learner, self.predictor):
