@@ -19,8 +19,9 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka prometheus test alert-test crash-test check format bench fuzz soak \
-  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures constraints clean
+.PHONY: help setup demo kafka prometheus test alert-test crash-test evening check format bench fuzz soak \
+  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures page-picture constraints \
+  clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +61,9 @@ test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for 
 
 alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
 	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
+
+evening: $(READY)  ## the evening of an engineer on call, all of it real; some minutes
+	SI_STREAM_REQUIRE_REAL=1 $(BIN)/pytest tests/evening.py
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes
@@ -104,6 +108,9 @@ dashboards: $(READY)  ## write the JSON of Grafana's dashboard anew, from deploy
 
 dashboard-pictures: $(READY)  ## replay split MNIST before Prometheus, draw the dashboard; docs/pictures
 	$(BIN)/python -m deploy.grafana.pictures
+
+page-picture: $(READY)  ## the picture of the live page anew, with chromium; docs/pictures/page.png
+	$(BIN)/python -m tests.services.predictor.page.picture
 
 constraints: $(READY)  ## pin every package anew, to the newest that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra simulators --extra dev --universal --upgrade \

@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from services.learner_status import Awaited
+
 logger = logging.getLogger(__name__)
 FIRST_REMINDER_SECONDS = 10.0
 
@@ -32,11 +34,11 @@ class AwaitedPartition:
         self._partition, self._since = partition, self._clock()
         self._remind_after_seconds = FIRST_REMINDER_SECONDS
 
-    def waiting(self) -> dict[str, float] | None:
+    def waiting(self) -> Awaited | None:
         """Which partition is awaited, and for how long; None where none is."""
         if (partition := self._partition) is None:
             return None
-        return {"partition": partition, "seconds": round(self._clock() - self._since, 1)}
+        return Awaited(partition=partition, seconds=round(self._clock() - self._since, 1))
 
     def remind(self) -> None:
         if self._partition is None:

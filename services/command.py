@@ -7,7 +7,6 @@ that a person can mend is one line on stderr and an exit code, never a traceback
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -384,6 +383,75 @@ def config(
     print(as_toml(loaded.settings, loaded.places))
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    preset: Preset = None,
+    broker: Broker = None,
+    stream: Stream = None,
+    directory: Directory = None,
+    shadow: Shadow = None,
+    device: Device = None,
+    accept_changes: AcceptChanges = None,
+    host: Host = None,
+    port: Port = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at all that a learner and a predictor need, and say what to do about what is wrong.
+
+    Settings, network, directory, disk, broker, clock, ports, CPU, GPU, kernel, data sets. Nothing
+    is changed. Give it the same settings as the process that fails. Exits with 1 where something
+    does not work.
+    """
+    from services.doctor import run
+
+    if not run(lambda: load(context), as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    directory: Directory = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of the learner, as http://HOST:9101, where its directory is on another machine.",
+        ),
+    ] = None,
+    predictor_url: Annotated[
+        str | None,
+        typer.Option(
+            "--predictor",
+            metavar="URL",
+            help="Of a predictor that must answer.",
+            show_default="the settings' address, if one answers there",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again each second, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """How the service is: its learner, its predictor, and what the model knows of each task.
+
+    Exits with 0 where the learner is at work and the predictor can answer, with 1 otherwise.
+    """
+    settings = load(context).settings
+    from services.status import run
+
+    if not run(settings, url, predictor_url, as_json=as_json, watch=watch):
+        raise typer.Exit(1)
+
+
 def _config_file_from_environment() -> Path | None:
     name = os.environ.get("SI_STREAM_CONFIG")
     return Path(name) if name else None
@@ -403,5 +471,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"si-stream: {' '.join(message.split())}", file=sys.stderr)
+    from services.logs import complain
+
+    complain(message, code)
     return code

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from services.boundary_requests import BoundaryRequests
 from services.learner_host import LearnerHost, reached
 from services.learner_pages import Pages, served_pages
-from services.logs import log_to_stderr
+from services.logs import log_to_stderr, placed
 from si_stream.brokers import open_broker
 from si_stream.errors import StreamNotFound
 from si_stream.settings import Settings
@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
         SIStreamError: the settings, the broker or the directory do not allow it.
     """
     settings.require_model()
-    log_to_stderr()
+    log_to_stderr(settings.log)
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)
     stop = Event()
@@ -74,7 +74,12 @@ def run(settings: Settings) -> None:
         host = LearnerHost(settings, broker, registry, stop)
         at = (settings.learner.metrics_host, settings.learner.metrics_port)
         pages = Pages(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
-        with closing(host), served_pages(*at, pages) as address:
+        with (
+            closing(host),
+            placed(lambda: host.place(state)),
+            served_pages(*at, pages) as address,
+        ):
+            host.vital_signs.metrics_address = address
             host.resume(state)
             logger.info("metrics at %s", address)
             while host.learn(state):

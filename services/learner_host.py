@@ -20,10 +20,14 @@ from services.background import Background
 from services.checkpointing import Checkpointing
 from services.in_flight import InFlight
 from services.journal import Journal
+from services.learner_status import LearnerStatus
+from services.logs.sentences import said
 from services.positions import fit_position
 from services.process_metrics import ProcessMetrics
 from services.publishing import Publishing
 from services.resuming import resume_from
+from services.status_writing import StatusWriting
+from services.vital_signs import VitalSigns
 from si_stream import events
 from si_stream.batches import Batch
 from si_stream.brokers.interface import Broker, Position
@@ -70,6 +74,8 @@ class LearnerHost(Host):
         self.publishing = Publishing(settings, self.checkpoints, self.telemetry)
         self.measuring = Background("lag")
         self.awaited = AwaitedPartition()
+        self.vital_signs = VitalSigns(settings)
+        self.status_writing: StatusWriting | None = None
         self.flights = InFlight(settings.directory, stop)
         self.epoch = 0
         self._unheard: list[events.Event] = []
@@ -95,9 +101,11 @@ class LearnerHost(Host):
         self.process_metrics.describe(self.settings, state.main.learner.device)
         self.epoch = self.checkpoints.claim_epoch()
         self.telemetry.epoch.set(self.epoch)
+        self.emit(events.LearnerStarted(self.epoch, state.ledger.steps, state.ledger.samples))
         if checkpoint is not None:
             saved_seconds = checkpoint.manifest.written_seconds
             self.telemetry.resume(state.ledger, state.measures(), saved_seconds)
+            self.vital_signs.resume(checkpoint.manifest)
             self.publish(state)
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
@@ -109,23 +117,17 @@ class LearnerHost(Host):
         if place is not None:  # it must outlive a death of the next such batch, however near
             self.checkpoint(state)
             self.checkpointing.wait(FINISH_SECONDS)
+        self.status_writing = StatusWriting(self.settings.directory, lambda: self.health(state))
+        self.status_writing.start()
 
     def emit(self, event: events.Event) -> None:
         """Take note of it; of those that come with every batch, many at once, which is quicker."""
         self._unheard.append(event)
         if not isinstance(event, events.BatchLearned | events.Received):
             self._hear()
-        if isinstance(event, events.Rejected) and self._is_due(event.reason):
-            logger.warning("rejected %s at offset %d: %s", event.reason, event.offset, event.detail)
-            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+            self._say(event)
         if isinstance(event, events.Awaiting):
             self.awaited.becomes(event.partition)
-        if isinstance(
-            event, events.Alarmed | events.Rewound | events.WorldCompared | events.OutputsOpened
-        ):
-            logger.info("%s", event)
-        if isinstance(event, events.BatchSkipped | events.BatchQuarantined | events.WritingFailed):
-            logger.error("%s", event)
 
     def learn(self, state: State) -> bool:
         """Learn what all partitions hold; whether to do so again, as there are more of them now."""
@@ -191,20 +193,21 @@ class LearnerHost(Host):
         elif self.publishing.is_idle:
             self.telemetry.is_current("snapshot", time.time())
 
-    def health(self, state: State) -> dict[str, object]:
+    def health(self, state: State) -> LearnerStatus:
         """For people and probes: where learning is, and what it waits for."""
+        return self.vital_signs.status(state, self.epoch, self.awaited)
+
+    def place(self, state: State) -> dict[str, object]:
+        """Where learning is, for each line of the log; nothing before an epoch is claimed."""
         ledger, active = state.ledger, state.ledger.tasks.active
-        awaited = self.awaited.waiting()
+        if not self.epoch:
+            return {}
         return {
-            "status": "waiting" if awaited else "learning",
-            "awaited_partition": awaited,
             "epoch": self.epoch,
             "step": ledger.steps,
             "samples": ledger.samples,
-            "active_task": active.name if active else None,
-            "position": {str(p): list(place) for p, place in dict(ledger.position).items()},
-            "skipped_batches": ledger.skipped,
-            "quarantined_batches": len(ledger.quarantined),
+            "task": active.name if active else None,
+            "position": ledger.position,
         }
 
     def finish(self, state: State) -> Ledger:
@@ -230,6 +233,7 @@ class LearnerHost(Host):
             failures += [event.reason] if isinstance(event, events.WritingFailed) else []
         if failures:
             raise CheckpointError(f"what was learned last is not saved: {failures[0]}")
+        self.vital_signs.stopped = True
         return self.checkpointing.pending(state)
 
     def close(self) -> None:
@@ -237,6 +241,8 @@ class LearnerHost(Host):
             background.close()
         self._hear()
         self.journal.close()
+        if self.status_writing is not None:
+            self.status_writing.close()
 
     def _written(self) -> Iterator[events.Event]:
         """What has become of checkpoints and snapshots; what failed is to be tried again."""
@@ -245,17 +251,32 @@ class LearnerHost(Host):
                 self._done.pop(event.what, None)
             yield event
 
+    def _say(self, event: events.Event) -> None:
+        if isinstance(event, events.Rejected):
+            if not self._is_due(event.reason):
+                return
+            self._put_off(event.reason, REJECTED_SECONDS)  # a line for each would be a flood
+        if (line := said(event)) is not None:
+            logger.log(line.level, "%s", line.text, extra={"fields": line.fields})
+
     def _hear(self) -> None:
         for event in self._unheard:
             self.telemetry.hear(event)
+            self.vital_signs.hear(event)
             self.journal.hear(event)
         self._unheard.clear()
         self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, offsets: dict[int, int]) -> None:
-        for partition, end in enumerate(self.ends() or []):
-            lag = max(0, end - offsets.get(partition, 0))
-            self.telemetry.lag.labels(partition).set(lag)
+        ends = self.ends() or []
+        lag = {
+            partition: max(0, end - offsets.get(partition, 0)) for partition, end in enumerate(ends)
+        }
+        for partition, messages in lag.items():
+            self.telemetry.lag.labels(partition).set(messages)
+        self.vital_signs.lag = (
+            lag or self.vital_signs.lag
+        )  # the last known, while the broker is away
 
     def _watch_retention(self) -> None:
         with suppress(BrokerError):  # the reader says that the broker is away

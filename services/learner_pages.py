@@ -17,9 +17,10 @@ import orjson
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from services.boundary_requests import MAX_BODY_BYTES, Answer, BoundaryRequests, problem
+from services.learner_status import LearnerStatus
 from si_stream.errors import SettingsError
 
-Health = Callable[[], dict[str, Any]]
+Health = Callable[[], LearnerStatus]
 Environ = dict[str, Any]
 
 
@@ -44,7 +45,7 @@ class Pages:
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/health":
-            return _json(start, Answer("200 OK", self._health()))
+            return _json(start, Answer("200 OK", self._health().model_dump(mode="json")))
         if environ["PATH_INFO"] == "/boundaries":
             return _json(start, self._asked_for_boundary(environ))
         page: Iterable[bytes] = self._metrics(environ, start)

@@ -26,7 +26,7 @@ from si_stream.settings import Settings
 from si_stream.settings.layers import PREFIX, flattened
 
 LAST_LINES = 20
-ADDRESS = re.compile(r"http://[^\s,]+")
+ADDRESS = re.compile(r'http://[^\s,"]+')
 
 
 class Child:
@@ -102,9 +102,15 @@ class Child:
         return code
 
 
-def tell(name: str, line: str) -> None:
-    """Pass on a line of a child's."""
-    print(f"{name:9} | {line}", file=sys.stderr, flush=True)
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

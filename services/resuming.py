@@ -10,9 +10,10 @@ from typing import Any
 
 from si_stream.boundaries.options import DetectionOptions
 from si_stream.checkpoints.copies import arithmetic, learning_settings
-from si_stream.checkpoints.store import Checkpoint
+from si_stream.checkpoints.store import Checkpoint, Manifest
 from si_stream.errors import IdentityMismatch
 from si_stream.learning.options import ConsolidatorOptions
+from si_stream.settings import Settings
 from si_stream.settings.layers import flattened
 from si_stream.state import State
 
@@ -32,7 +33,7 @@ def resume_from(checkpoint: Checkpoint, state: State) -> bool:
         IdentityMismatch: it is another model's, or its learning settings were others and
             `learner.accept_changes` is not set.
     """
-    changed = changes(checkpoint, state)
+    changed = changes(checkpoint.manifest, state.settings)
     _require_same_model(checkpoint, state)
     _require_leave_to_change(changed, state)
     _warn_of_other_arithmetic(checkpoint, state)
@@ -53,10 +54,10 @@ def resume_from(checkpoint: Checkpoint, state: State) -> bool:
     return state.identity.stream_id != manifest.identity.stream_id
 
 
-def changes(checkpoint: Checkpoint, state: State) -> list[str]:
+def changes(manifest: Manifest, settings: Settings) -> list[str]:
     """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
-    before = UNTOLD | dict(flattened(checkpoint.manifest.learning))
-    now = dict(flattened(learning_settings(state)))
+    before = UNTOLD | dict(flattened(manifest.learning))
+    now = dict(flattened(learning_settings(settings)))
     return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
 
 

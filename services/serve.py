@@ -6,9 +6,13 @@ the learner's checkpoint is written; where one ends without being asked to, the 
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
-from services.processes import Child, caught_signals, children, tell
+from services.logs import log_to_stderr
+from services.logs.relay import announce, passing_on
+from services.processes import Child, caught_signals, children
 from si_stream.settings import Settings
 
 LOOK_SECONDS = 0.1
@@ -20,10 +24,14 @@ def run(settings: Settings) -> None:
     Raises:
         ProcessEnded: one of them could not start, or has ended without being asked to.
     """
+    log_to_stderr(settings.log)
+    if sys.stderr.isatty():  # the children, which write into a pipe, cannot know
+        os.environ.setdefault("FORCE_COLOR", "1")
+    heed = passing_on(settings.log)
     with caught_signals() as caught, children() as running:
-        learner = Child("learner", settings=settings, heed=tell)
+        learner = Child("learner", settings=settings, heed=heed)
         running.append(learner)
-        predictor = Child("predictor", settings=settings, heed=tell)
+        predictor = Child("predictor", settings=settings, heed=heed)
         running.append(predictor)
         announced = False
         while not caught:
@@ -35,10 +43,13 @@ def run(settings: Settings) -> None:
                 raise child.failure("without being asked to")
             if not announced and learner.address and predictor.address:
                 announced = True
-                print(
-                    f"si-stream: ready: predictions at {predictor.address}, the learner's metrics "
-                    f"at {learner.address}, the model in {settings.directory}",
-                    flush=True,
+                announce(
+                    settings.log,
+                    f"ready: predictions and a page to watch it live at {predictor.address}, the "
+                    f"learner's metrics at {learner.address}, the model in {settings.directory}",
+                    predictor=predictor.address,
+                    learner=learner.address,
+                    directory=settings.directory,
                 )
             time.sleep(LOOK_SECONDS)
     for child in running:

@@ -15,6 +15,16 @@ from si_stream.errors import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class LearnerStarted:
+    """A learner begins to write an epoch, from a checkpoint or from nothing; what another one had
+    learned beyond is learned again."""
+
+    epoch: int
+    step: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message was decoded: how many samples of which role, when it was appended (Unix time)."""
 
@@ -159,7 +169,7 @@ class Evaluated:
     standard_error: float
     holdout_samples: int
     forgetting: float | None
-    forgetting_standard_error: float | None
+    forgetting_standard_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +229,8 @@ class StreamEnded:
 
 
 Event = (
-    Received
+    LearnerStarted
+    | Received
     | Rejected
     | Awaiting
     | TaskOpened

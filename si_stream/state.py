@@ -40,6 +40,20 @@ class Identity(BaseModel):
     shadow: str
     stream_id: str
 
+    @classmethod
+    def of(cls, settings: Settings, stream_id: str) -> Identity:
+        """Of the model that these settings make on a stream."""
+        keeping = settings.consolidator
+        has_reservoir = keeping.kind in ("ewc", "online-ewc")
+        return cls(
+            model=settings.model,
+            optimiser=settings.optimiser.kind,
+            consolidator=keeping.kind,
+            fisher_samples=keeping.fisher_samples if has_reservoir else None,
+            shadow=settings.learner.shadow,
+            stream_id=stream_id,
+        )
+
     def differences(self, other: Identity) -> list[str]:
         """What differs, one ``key: this, not other`` each; the model's name may change."""
         here, there = dict(flattened(self.model_dump())), dict(flattened(other.model_dump()))
@@ -201,16 +215,7 @@ class State:
         self.settings = settings
         model, shadow = settings.model, settings.learner.shadow
         keeping = settings.consolidator
-        self.identity = Identity(
-            model=model,
-            optimiser=settings.optimiser.kind,
-            consolidator=keeping.kind,
-            fisher_samples=keeping.fisher_samples
-            if keeping.kind in ("ewc", "online-ewc")
-            else None,
-            shadow=shadow,
-            stream_id=stream_id,
-        )
+        self.identity = Identity.of(settings, stream_id)
         self.schema = SampleSchema(model.input_shape, model.dtype, model.width, model.labels)
         self.ledger = Ledger()
         self.holdouts = Holdouts(settings.holdout)

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from deploy.kafka.local_broker import LocalBroker
     from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
 
     Monitor = TypeVar("Monitor", LocalPrometheus, LocalAlertmanager)
+
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
+CHROMIUM_ARGUMENTS = ["--no-sandbox", *(f"--disable-{what}" for what in QUIET)]
 
 # A worker of pytest-xdist ignores Ctrl-C, and what it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -154,6 +159,18 @@ def curl() -> str:
 def cpp_compiler() -> str:
     """What torch.compile compiles with on a CPU."""
     return shutil.which("g++") or _missing("needs g++, a C++ compiler")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine, without a window. None is downloaded."""
+    path = shutil.which("chromium") or _missing("needs chromium (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

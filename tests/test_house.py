@@ -75,6 +75,7 @@ def test_every_direct_dependency_is_pinned() -> None:
     [
         *("help", "setup", "demo", "kafka", "test", "check", "bench", "crash-test", "fuzz", "soak"),
         *("reproduce-silent", "reproduce-paper", "dashboards", "dashboard-pictures"),
+        *("page-picture", "evening", "alert-test", "prometheus"),
     ],
 )
 def test_make_knows_its_targets(target: str) -> None:

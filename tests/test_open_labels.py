@@ -307,6 +307,6 @@ def test_the_number_of_open_outputs_is_shown_at_once_after_a_resume(tmp_path: Pa
 def test_the_log_says_when_outputs_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     run(tmp_path, stream())
-    lines = [line for line in caplog.messages if "OutputsOpened" in line]
+    lines = [line for line in caplog.messages if "for the first time" in line]
     assert len(lines) == 3
-    assert "task='digits-2-3', labels=[2, 3], open=4" in lines[1]
+    assert lines[1] == "labels 2, 3 came to task 'digits-2-3' for the first time; it has 4"

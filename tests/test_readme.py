@@ -76,6 +76,8 @@ def test_its_commands_do_what_it_says(tmp_path: Path) -> None:
     assert '"tasks":["digits-0-1"]' in shown  # the one that names no task
     assert 'si_stream_forgetting_ratio{task="digits-0-1",track="main"}' in shown
     assert 'si_stream_predictions_total{task="digits-0-1"} 3.0' in shown
+    assert "\npredictor   ready  at http://127.0.0.1:" in shown
+    assert " to look at, 0 to mend" in shown
 
 
 def test_every_kind_of_block_is_run() -> None:

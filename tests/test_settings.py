@@ -308,6 +308,7 @@ SURFACE = {
     "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "
     "niceness",
     "predictor": "host port max_body_bytes max_inputs poll_interval_seconds threads",
+    "log": "format level",
 }
 
 

@@ -20,7 +20,8 @@ import yaml
 
 from deploy.prometheus.local_prometheus import LocalPrometheus
 from services.demo.story import follow
-from services.processes import Child, children, tell
+from services.logs.relay import tell
+from services.processes import Child, children
 from si_stream.settings import Settings
 
 PROMETHEUS = Path(__file__).parents[1] / "prometheus"

@@ -15,8 +15,10 @@ from services.demo.figure import draw
 from services.demo.place import Place, demo_directory, on_free_ports
 from services.demo.question import Question, wait_until_served
 from services.demo.screen import Screen
-from services.demo.story import MAIN, SHADOW, Story, follow
-from services.processes import Child, caught_signals, children, tell
+from services.demo.story import DemoStory, follow
+from services.logs.relay import tell
+from services.processes import Child, caught_signals, children
+from services.story import MAIN, SHADOW
 from si_stream.errors import DataError, ProcessEnded, SettingsError
 from si_stream.settings import Settings
 from simulators.datasets import data_directory
@@ -59,7 +61,7 @@ def run(
         settings = on_free_ports(settings_with(own_settings(chosen, seed, place)))
         tracks = (MAIN,) if settings.learner.shadow == "off" else (MAIN, SHADOW)
         samples_of = {task.name: epochs * len(task.train) for task in chosen.tasks}
-        story = Story(chosen.name, samples_of, tracks)
+        story = DemoStory(chosen.name, samples_of, tracks)
         screen.opening(story, epochs, place)
 
         with children() as running:
@@ -71,6 +73,7 @@ def run(
             def check() -> None:
                 if caught:
                     raise KeyboardInterrupt
+                screen.page(predictor.address)
                 for child in running:
                     if child.code or (child.code == 0 and child is not simulator):
                         raise failure(child, "in the middle of the demo")
@@ -105,7 +108,7 @@ def own_settings(scenario: Scenario, seed: int, place: Place) -> dict[str, Any]:
 
 
 def learn(
-    story: Story, model: Path, screen: Screen, learner: Child, check: Callable[[], None]
+    story: DemoStory, model: Path, screen: Screen, learner: Child, check: Callable[[], None]
 ) -> None:
     """Follow the learner to the stream's end.
 
@@ -125,7 +128,11 @@ def learn(
 
 
 def ask(
-    story: Story, question: Question, screen: Screen, predictor: Child, check: Callable[[], None]
+    story: DemoStory,
+    question: Question,
+    screen: Screen,
+    predictor: Child,
+    check: Callable[[], None],
 ) -> None:
     """Ask the live predictor, once it has what the learner knows."""
     address = wait_until_served(predictor, story.version, check)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from services.demo.story import TRACKS, Story, short_names
+from services.demo.story import TRACKS, DemoStory, short_names
 from simulators.reproductions.style import (
     BLUE,
     FAINT,
@@ -26,7 +26,7 @@ TOP = 101.5  # of the curves' axis in %, so that a line at 100 is seen whole
 LEAST = 0.3  # darkest in a matrix: of two classes chance gets half right, and worse is possible
 
 
-def draw(story: Story, path: Path) -> None:
+def draw(story: DemoStory, path: Path) -> None:
     """Write the picture as a PNG."""
     tracks = list(story.ends)
     names = short_names(list(story.samples_of))
@@ -43,21 +43,22 @@ def draw(story: Story, path: Path) -> None:
         figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def draw_curves(axes: Axes, story: Story, track: str, names: list[str]) -> None:
+def draw_curves(axes: Axes, story: DemoStory, track: str, names: list[str]) -> None:
     last = story.ends[track][-1]
     average = f"{100 * (last.average_accuracy or 0.0):.1f} %"
     axes.set_title(f"{TRACKS[track]}: {average} on average", loc="left", weight="bold", pad=22)
-    starts = [*story.began.values(), last.samples]
+    starts = [*(first.samples for first in story.opened.values()), last.samples]
     for number, (first, then) in enumerate(pairwise(starts)):
         if number % 2 == 0:
             axes.axvspan(first, then, color=SHADE, lw=0)
         axes.text((first + then) / 2, TOP + 1, names[number], ha="center", color=FAINT)
-    accuracies = [accuracy for curve in story.curves.values() for _, accuracy in curve]
+    accuracies = [point.accuracy for curve in story.curves.values() for point in curve]
     floor = min(50.0, 10 * (100 * min(accuracies) // 10))
     ends = []
     for task, name, colour in zip(story.samples_of, names, cycle(COLOURS), strict=False):
-        samples, ratios = zip(*story.curves[track, task], strict=True)
-        percents = [100 * ratio for ratio in ratios]
+        curve = story.curves[track, task]
+        samples = [point.samples for point in curve]
+        percents = [100 * point.accuracy for point in curve]
         axes.plot(samples, percents, color=colour, lw=1.8, solid_capstyle="round")
         axes.plot(samples[-1:], percents[-1:], "o", color=colour, ms=5, clip_on=False, zorder=3)
         ends.append((percents[-1], name, colour))
@@ -87,7 +88,7 @@ def label_ends(axes: Axes, ends: list[tuple[float, str, str]], gap: float) -> No
         )
 
 
-def draw_matrix(axes: Axes, story: Story, track: str, names: list[str]) -> None:
+def draw_matrix(axes: Axes, story: DemoStory, track: str, names: list[str]) -> None:
     """R[i, j]: rows are boundaries, columns tasks."""
     matrix = np.full((len(names), len(names)), np.nan)
     for row, end in enumerate(story.ends[track]):

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from services.demo.place import Place
 from services.demo.question import Question, request
-from services.demo.story import Story
+from services.demo.story import DemoStory
 from services.demo.tables import boundary_table, closing_table
 from services.processes import Child
 from si_stream import events
@@ -35,6 +35,7 @@ Show = Callable[[events.Event], None]
 class Screen:
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        self._page: str | None = None
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -43,7 +44,7 @@ class Screen:
         reason, closing, _advice = str(error).partition("): ")
         self.say(f"The demo learns scikit-learn's bundled digits: {reason}{closing[:1]}.")
 
-    def opening(self, story: Story, epochs: int, place: Place) -> None:
+    def opening(self, story: DemoStory, epochs: int, place: Place) -> None:
         tasks, samples = len(story.samples_of), f"{story.samples:,} samples"
         passes = "1 pass" if epochs == 1 else f"{epochs} passes"
         self.console.print(
@@ -53,8 +54,14 @@ class Screen:
             f"[dim]Simulator, learner and predictor are starting in {escape(str(place.path))}\n"
         )
 
+    def page(self, address: str | None) -> None:
+        """Name it once it is known, and only once."""
+        if address is not None and self._page is None:
+            self._page = address
+            self.console.print(f"[bold]Watch it live at {address}[/bold]\n")
+
     @contextmanager
-    def progress(self, story: Story) -> Iterator[Show]:
+    def progress(self, story: DemoStory) -> Iterator[Show]:
         """A callback for each event that the story has heard."""
         if not self.console.is_terminal:
             yield self._lines(story)
@@ -69,7 +76,7 @@ class Screen:
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield self._bars(story, progress)
 
-    def _bars(self, story: Story, progress: Progress) -> Show:
+    def _bars(self, story: DemoStory, progress: Progress) -> Show:
         whole = progress.add_task("the stream", total=story.samples, speed="")
         bar = progress.add_task("", total=None, speed="", visible=False)
         pace = Pace()
@@ -88,7 +95,7 @@ class Screen:
 
         return show
 
-    def _lines(self, story: Story) -> Show:
+    def _lines(self, story: DemoStory) -> Show:
         pace = Pace()
         shown = time.monotonic()
 
@@ -106,11 +113,11 @@ class Screen:
 
         return show
 
-    def _table_if_complete(self, story: Story) -> None:
+    def _table_if_complete(self, story: DemoStory) -> None:
         if len({len(ends) for ends in story.ends.values()}) == 1:
             self.console.print(boundary_table(story))
 
-    def closing(self, story: Story) -> None:
+    def closing(self, story: DemoStory) -> None:
         self.console.print(closing_table(story))
 
     def exchange(self, question: Question, address: str, answer: dict[str, Any]) -> None:
@@ -148,8 +155,8 @@ class Screen:
         self.console.print(f"\n[bold]Picture[/bold]: {escape(str(place.picture))}")
         if address is not None:
             self.console.print(
-                f"\nLearner and predictor stay: {address} answers, {address}/openapi.json says "
-                "what it can be asked. Ctrl-C ends them."
+                f"\nLearner and predictor stay: the page is at {address}, and "
+                f"{address}/openapi.json says what can be asked. Ctrl-C ends them."
             )
 
 

@@ -1,21 +1,20 @@
-"""The story of a demo: what the learner's journal tells, kept as tables and figures need it."""
+"""The story of a demo: what the learner's journal tells of a scenario that is known beforehand."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from services.journal import NAME
+from services.journal_reading import JournalReader
+from services.story import MAIN, SHADOW, Story
 from si_stream import events
 
-MAIN, SHADOW = "main", "shadow"
 TRACKS = {MAIN: "Synaptic Intelligence", SHADOW: "without it (shadow)"}
 LOOK_SECONDS = 0.1
 
 
-class Story:
+class DemoStory(Story):
     """Args:
     scenario: its name.
     samples_of: each task's training samples, those of every epoch, in the order of the tasks.
@@ -23,28 +22,10 @@ class Story:
     """
 
     def __init__(self, scenario: str, samples_of: Mapping[str, int], tracks: Iterable[str]) -> None:
+        super().__init__()
         self.scenario = scenario
         self.samples_of = samples_of
-        self.began: dict[str, int] = {}
-        """Samples learned before each task that has begun."""
-        self.curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
-        """By track and task: samples learned, and the holdout accuracy then."""
-        self.ends: dict[str, list[events.Consolidated]] = {track: [] for track in tracks}
-        """By track: what was said at each boundary."""
-        self.version = (0, 0)
-        """Epoch and step of the newest snapshot."""
-
-    def hear(self, event: events.Event) -> None:
-        match event:
-            case events.TaskOpened():
-                self.began[event.task] = event.samples
-            case events.Evaluated():
-                curve = self.curves.setdefault((event.track, event.task), [])
-                curve.append((event.samples, event.accuracy))
-            case events.Consolidated():
-                self.ends[event.track].append(event)
-            case events.SnapshotPublished():
-                self.version = (event.epoch, event.step)
+        self.ends = {track: [] for track in tracks}
 
     @property
     def samples(self) -> int:
@@ -70,35 +51,19 @@ def follow(directory: Path, check: Callable[[], None]) -> Iterator[events.Event]
         directory: of the model.
         check: called while there is nothing to read; what it raises ends the waiting.
     """
-    path = directory / NAME
-    while not path.exists():
-        check()
-        time.sleep(LOOK_SECONDS)
+    journal = JournalReader(directory)
     ended, steps, published = False, 0, 0
-    with path.open(encoding="utf-8") as journal:
-        line = ""
-        while True:
-            line += journal.readline()
-            if not line.endswith("\n"):
-                check()
-                time.sleep(LOOK_SECONDS)
-                continue
-            event = read_event(line)
-            line = ""
+    while not (ended and published >= steps):
+        reading = journal.read()
+        if not reading.more:
+            check()
+            time.sleep(LOOK_SECONDS)
+        for _, event in reading.told:
             yield event
             if isinstance(event, events.SnapshotPublished):
                 published = event.step
             if isinstance(event, events.StreamEnded):
                 ended, steps = True, event.step
-            if ended and published >= steps:
-                return
-
-
-def read_event(line: str) -> events.Event:
-    values = json.loads(line)
-    del values["time_seconds"]
-    event: events.Event = getattr(events, values.pop("event"))(**values)
-    return event
 
 
 def short_names(tasks: list[str]) -> list[str]:

@@ -6,12 +6,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from services.demo.story import TRACKS, Story, short_names
+from services.demo.story import TRACKS, DemoStory, short_names
 
 FORGOTTEN = 0.05  # below a task's best: so much is worth a mark
 
 
-def boundary_table(story: Story) -> Table:
+def boundary_table(story: DemoStory) -> Table:
     """How well each task is known at the newest boundary that all tracks have reached."""
     names = list(story.samples_of)
     boundary = story.boundaries - 1
@@ -42,7 +42,7 @@ def accuracy_cell(accuracy: float | None, forgotten: float) -> Text:
     return Text(percent(accuracy))
 
 
-def closing_table(story: Story) -> Table:
+def closing_table(story: DemoStory) -> Table:
     """Average accuracy and forgetting when all has been learned."""
     table = Table(
         title=f"After all {len(story.samples_of)} tasks",

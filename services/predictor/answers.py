@@ -191,10 +191,18 @@ class Readiness(BaseModel):
     version: SnapshotVersion
 
 
-class Index(BaseModel):
-    model: str | None
-    version: SnapshotVersion | None
-    routes: dict[str, str] = Field(description="what each is for; GET /openapi.json has it all")
+class Sample(BaseModel):
+    label: int
+    class_: str | None = Field(alias="class", description="what the label stands for, if known")
+    input: list[Any] = Field(description="nested lists of the model's `input_shape`")
+
+
+class SampleList(BaseModel):
+    task: str
+    samples: list[Sample] = Field(
+        description="some of the task's holdout set, which nothing has learned from, as the newest "
+        "checkpoint has it; none where there is no such set"
+    )
 
 
 def encode_predictions(
@@ -253,12 +261,6 @@ def _class_of(task: ServedTask, label: int) -> str | None:
 
 def version_of(served: Served) -> SnapshotVersion:
     return SnapshotVersion(epoch=served.manifest.epoch, step=served.manifest.step)
-
-
-def index(served: Served | None, routes: dict[str, str]) -> Index:
-    if served is None:
-        return Index(model=None, version=None, routes=routes)
-    return Index(model=served.model.name, version=version_of(served), routes=routes)
 
 
 def task_list(served: Served) -> TaskList:

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from services.predictor import answers
+from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
     FAULT,
@@ -25,9 +26,12 @@ from services.predictor.documentation import (
 )
 from services.predictor.follower import Follower
 from services.predictor.front import Front
+from services.predictor.listeners import Listeners
 from services.predictor.metrics import Metrics
+from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import handle_problems
+from services.predictor.samples import Samples
 from si_stream.settings import PredictorOptions
 
 
@@ -36,11 +40,13 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     follower = Follower(directory, options.poll_interval_seconds, options.threads)
     metrics = Metrics(follower)
     prediction = Prediction(options, follower, metrics)
+    listeners = Listeners(Board(directory, follower))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         follower.start()
         yield
+        await listeners.closed()
         follower.stop()
         prediction.close()
 
@@ -73,8 +79,9 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         return Response(json, media_type="application/json")
 
     add_readings(app, follower, metrics)
+    add_page(app, follower, listeners, Samples(directory))
     complete_openapi(app)
-    return Front(app, prediction, metrics)
+    return Front(app, prediction, metrics, listeners)
 
 
 def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
@@ -109,17 +116,3 @@ def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
     async def exposition() -> Response:
         """The predictor's metrics."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    @app.get("/", operation_id="index", responses=FAULT)
-    async def index() -> answers.Index:
-        """What is here."""
-        return answers.index(follower.served, routes(app))
-
-
-def routes(app: FastAPI) -> dict[str, str]:
-    """What each route is for, by method and path."""
-    return {
-        f"{method.upper()} {path}": operation["description"]
-        for path, methods in app.openapi()["paths"].items()
-        for method, operation in methods.items()
-    }

@@ -12,12 +12,14 @@ from services.predictor.problems import (
     INTERNAL_ERROR,
     KINDS,
     MEDIA_TYPE,
+    NO_ROOM,
     RETRY_AFTER_SECONDS,
+    UNKNOWN_ROUTE,
     Kind,
     Problem,
 )
 from services.predictor.served import WAYS
-from si_stream.errors import NoSnapshotYet
+from si_stream.errors import MalformedRequest, NoSnapshotYet, UnknownTask
 
 DESCRIPTION = """\
 Answers from the newest snapshot of a model that goes on learning. Every answer says which
@@ -70,6 +72,39 @@ def problem_responses(kinds: Iterable[Kind]) -> Responses:
 FAULT = problem_responses([])
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
+NO_FILE = problem_responses([UNKNOWN_ROUTE])
+NO_PLACE = problem_responses([NO_ROOM])
+NO_SAMPLES = problem_responses(
+    [KINDS[MalformedRequest], KINDS[UnknownTask], KINDS[NoSnapshotYet]],
+)
+
+PAGE_FILE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": description,
+            "schema": {"type": "string"},
+        }
+        for name, description in (
+            ("version", "of the file: another version has another address"),
+            ("name", "of the file"),
+        )
+    ]
+}
+SAMPLES_OF: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "task",
+            "in": "query",
+            "required": True,
+            "description": "Whose samples.",
+            "schema": {"type": "string"},
+            "example": "digits-0-1",
+        }
+    ]
+}
 
 NAMING = "Whose head is to answer; where it is left out, and there are several, see `choose`."
 CHOOSING = (

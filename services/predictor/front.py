@@ -10,6 +10,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.predictor.listeners import Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import internal_error, prediction_problem
@@ -21,12 +22,16 @@ class Front:
 
     Args:
         app: answers everything but predictions; ``POST /predict`` is there to be documented.
+        listeners: whose answers last until they are told to end.
     """
 
-    def __init__(self, app: ASGIApp, prediction: Prediction, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, prediction: Prediction, metrics: Metrics, listeners: Listeners
+    ) -> None:
         self.app = app
         self.prediction = prediction
         self.metrics = metrics
+        self.listeners = listeners
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

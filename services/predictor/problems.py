@@ -38,6 +38,10 @@ class UnsupportedMediaType(PredictionError):
     pass
 
 
+class TooManyListeners(PredictionError):
+    """Not of predictions, which are answered however many pages are open."""
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
@@ -103,11 +107,20 @@ KINDS: dict[type[PredictionError], Kind] = {
         "no snapshot has been loaded yet; ask again in some seconds",
     ),
 }
+NO_ROOM = Kind(
+    503,
+    "too-many-listeners",
+    "There are too many listeners",
+    "32 pages are open, and no more are served at a time; close one, or ask /tasks, "
+    "/accuracy-matrix and /metrics",
+)
+OTHER_KINDS: dict[type[PredictionError], Kind] = {TooManyListeners: NO_ROOM}
+"""Of what is no prediction."""
 UNKNOWN_ROUTE = Kind(
     404,
     "unknown-route",
     "There is no such route",
-    "there is nothing at /predictions; GET / lists what there is",
+    "there is nothing at /predictions; GET /openapi.json lists what there is",
 )
 METHOD_NOT_ALLOWED = Kind(
     405,
@@ -153,7 +166,8 @@ def internal_error(request: Request, error: Exception) -> Response:
 
 
 def prediction_problem(error: PredictionError) -> Response:
-    kind = next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
+    kinds = KINDS | OTHER_KINDS
+    kind = next(kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
     return problem(kind, str(error), headers=headers)
 
@@ -177,7 +191,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         detail = f"{path} does not take {request.method}; use {allowed}"
         return problem(METHOD_NOT_ALLOWED, detail, headers=error.headers)
     if error.status_code == 404:
-        return problem(UNKNOWN_ROUTE, f"there is nothing at {path}; GET / lists what there is")
+        detail = f"there is nothing at {path}; GET /openapi.json lists what there is"
+        return problem(UNKNOWN_ROUTE, detail)
     kind = Kind(error.status_code, "refused", "The request is refused", "")
     return problem(kind, str(error.detail), headers=error.headers)
 

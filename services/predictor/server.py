@@ -14,6 +14,7 @@ from types import FrameType
 
 import torch
 import uvicorn
+from starlette.types import ASGIApp
 
 from services.logs import log_to_stderr
 from services.predictor.address import url_of
@@ -28,11 +29,11 @@ DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """See `services.predictor.run`."""
-    log_to_stderr()
+    log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
     app = create_app(options, settings.directory)
-    server = uvicorn.Server(config(app))
+    server = Server(app)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -46,7 +47,19 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
-def config(app: Front) -> uvicorn.Config:
+class Server(uvicorn.Server):
+    """Lets requests in flight finish, and ends those that would go on: the open pages'."""
+
+    def __init__(self, app: Front) -> None:
+        super().__init__(config(app))
+        self.listeners = app.listeners
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.listeners.close()
+        await super().shutdown(sockets)
+
+
+def config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",

@@ -29,7 +29,7 @@ from si_stream.brokers.checks import (
     stream_not_found,
 )
 from si_stream.brokers.interface import POLL_BYTES, Broker, Envelope, Reader, Record, Watermarks
-from si_stream.brokers.log_file import explained, open_file, transaction
+from si_stream.brokers.log_file import explained, open_file, open_to_read, transaction
 
 # A record's place is the partition's key times this, plus its offset. One integer as the
 # table's own key needs no index beside it and is written a third faster than two columns.
@@ -47,12 +47,16 @@ class EmbeddedBroker(Broker):
     Args:
         path: of the SQLite file; two more, ``-wal`` and ``-shm``, lie beside it while in use.
         busy_timeout_seconds: how long to wait for another writer before giving up.
+        read_only: nothing is made or changed; there must be a log.
     """
 
-    def __init__(self, path: str | Path, *, busy_timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, path: str | Path, *, busy_timeout_seconds: float = 10.0, read_only: bool = False
+    ) -> None:
         self._path = Path(path).expanduser().absolute()
         self._busy_timeout_seconds = busy_timeout_seconds
-        self._connection = open_file(self._path, busy_timeout_seconds)
+        opened = open_to_read if read_only else open_file
+        self._connection = opened(self._path, busy_timeout_seconds)
         self._lock = threading.Lock()
 
     def create_stream(

@@ -77,6 +77,32 @@ def open_file(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
         return connection
 
 
+def open_to_read(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """A connection to the log at ``path`` that leaves no trace of itself.
+
+    Raises:
+        BrokerError: there is none, it cannot be opened, or is no stream log of this version.
+    """
+    with explained(path):
+        # Who may only read cannot make the files beside it; without them nobody is writing.
+        wal = path.with_name(f"{path.name}-wal")
+        how = "mode=ro" if wal.exists() else "mode=ro&immutable=1"
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?{how}",
+            uri=True,
+            timeout=busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            if _is_new(connection, path):
+                raise BrokerError(f"embedded:{path} holds nothing yet; start a learner or a sender")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
 @contextmanager
 def transaction(
     connection: sqlite3.Connection, mode: Literal["DEFERRED", "IMMEDIATE"]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from si_stream.evaluation.holdout import HoldoutSet
 from si_stream.evaluation.measures import Measures
+from si_stream.settings import Settings
 from si_stream.state import Identity, Ledger, State
 
 
@@ -39,7 +40,7 @@ class Space:
         self._tensors = {name: self._copied(name, tensor) for name, tensor in live.items()}
         return StateCopy(
             identity=state.identity,
-            learning=learning_settings(state),
+            learning=learning_settings(state.settings),
             arithmetic=arithmetic(state),
             ledger=state.ledger.copied(),
             measures={name: measures.copied() for name, measures in state.measures().items()},
@@ -54,9 +55,8 @@ class Space:
         return space.copy_(tensor)
 
 
-def learning_settings(state: State) -> dict[str, Any]:
+def learning_settings(settings: Settings) -> dict[str, Any]:
     """What may be changed on purpose in the life of a model, and is recorded when it is."""
-    settings = state.settings
     return {
         "optimiser": settings.optimiser.model_dump(),
         "consolidator": settings.consolidator.model_dump(),

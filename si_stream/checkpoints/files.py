@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # who reads a journal needs no torch
     from torch import Tensor
 
 TEMPORARY = ".writing-"
+MANIFEST = "manifest.json"
 _NAMED = re.compile(r"(\d{12})-([0-9a-f]{64})(\.\w+)?")
 
 

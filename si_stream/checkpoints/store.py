@@ -34,7 +34,7 @@ from si_stream.evaluation.measures import Measures
 from si_stream.state import Identity, Ledger
 
 logger = logging.getLogger(__name__)
-MANIFEST, STATE = "manifest.json", "state.safetensors"
+MANIFEST, STATE = files.MANIFEST, "state.safetensors"
 
 
 class Manifest(BaseModel):
@@ -108,7 +108,7 @@ class CheckpointStore:
             raise files.cannot_write(self.directory, error) from error
         self._remove_empty_epochs(epoch)
         with suppress(FileNotFoundError):  # where others remove the same
-            for directory in (self.holdouts, *self.epochs.glob("*/*")):
+            for directory in (self.directory, self.holdouts, *self.epochs.glob("*/*")):
                 files.remove_left_overs(directory)
         return epoch
 

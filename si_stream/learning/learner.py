@@ -303,10 +303,12 @@ class Learner:
 def is_finite(loss: Tensor, groups: Iterable[ParameterGroup]) -> bool:
     """Whether the loss and every gradient are finite numbers, as a sum is only if its terms are.
 
-    So is one too large for the sum, whose square would not be finite in Adam's second moment.
+    The squares of the gradients are added up, for of a gradient whose square is not finite Adam's
+    second moment is infinite for ever, and the weight would not move again.
     """
     gradients = [piece.parameter.grad for group in groups for piece in group.pieces]
-    total = sum((g.sum() for g in gradients if g is not None), loss.detach())
+    flat = [gradient.reshape(-1) for gradient in gradients if gradient is not None]
+    total = sum((torch.dot(one, one) for one in flat), loss.detach())
     return math.isfinite(total.item())
 
 

@@ -106,6 +106,21 @@ class PredictorOptions(Options):
     )
 
 
+class LogOptions(Options):
+    """What a learner and a predictor say on stderr."""
+
+    format: Literal["text", "json"] = Field(
+        "text",
+        description="text: lines for a person; json: an object a line, for what collects the logs "
+        "of many processes and searches them",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        description="the least grave that is told; debug also tells of each checkpoint, snapshot "
+        "and evaluation, some lines a minute",
+    )
+
+
 class Settings(BaseSettings):
     """Everything a person may choose. Made by `load_settings`, and never changed."""
 
@@ -134,6 +149,7 @@ class Settings(BaseSettings):
     snapshots: SnapshotOptions = SnapshotOptions()
     learner: LearnerOptions = LearnerOptions()
     predictor: PredictorOptions = PredictorOptions()
+    log: LogOptions = LogOptions()
 
     @classmethod
     def settings_customise_sources(

@@ -28,6 +28,7 @@ from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.rewinding import MemoryKeeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import State
+from tests.services.statuses import a_status
 from tests.streams import (
     DIGITS,
     STREAM,
@@ -68,7 +69,7 @@ def ask_for_one(broker: MemoryBroker, event_id: str) -> None:
     environ["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
     setup_testing_defaults(environ)
     statuses: list[str] = []
-    pages = Pages(CollectorRegistry(), dict, asked)
+    pages = Pages(CollectorRegistry(), a_status, asked)
     pages(environ, lambda status, _: statuses.append(status))
     assert statuses == ["202 Accepted"]
 

@@ -277,6 +277,31 @@ def test_a_directory_that_cannot_be_written_is_refused() -> None:
         assert list(directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("in_use", [True, False])
+def test_opened_to_be_read_it_is_read_and_left_as_it_is(in_use: bool, tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    with EmbeddedBroker(path) as broker:
+        broker.create_stream("s")
+        broker.append("s", 0, [ENVELOPE] * 3)
+        if not in_use:
+            broker.close()
+        names, before = {one.name for one in tmp_path.iterdir()}, path.read_bytes()
+        with EmbeddedBroker(path, read_only=True) as reading:
+            assert reading.watermarks("s", 0) == (0, 3)
+            with pytest.raises(BrokerError, match="cannot be written"):
+                reading.append("s", 0, [ENVELOPE])
+        assert ({one.name for one in tmp_path.iterdir()}, path.read_bytes()) == (names, before)
+
+
+def test_opened_to_be_read_it_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match="cannot be opened or created"):
+        EmbeddedBroker(tmp_path / "none.sqlite", read_only=True)
+    (tmp_path / "empty.sqlite").touch()
+    with pytest.raises(BrokerError, match="holds nothing yet"):
+        EmbeddedBroker(tmp_path / "empty.sqlite", read_only=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["empty.sqlite"]
+
+
 @contextmanager
 def unprivileged() -> Iterator[None]:
     """Root, who may write into any directory, acts as nobody in particular."""

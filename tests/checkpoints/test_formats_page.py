@@ -52,7 +52,7 @@ def test_each_tensor_that_is_no_learners_is_named(state: State) -> None:
 
 
 def test_what_may_be_changed_on_purpose_is_named_where_it_is_told_of(state: State) -> None:
-    groups = set(learning_settings(state))
+    groups = set(learning_settings(state.settings))
     assert all(f"`{group}`" in row_of("learning") for group in groups)
     of_identity = {"kind", "fisher_samples"}
     changeable = groups - {"consolidator"} | set(ConsolidatorOptions.model_fields) - of_identity

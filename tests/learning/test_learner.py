@@ -206,6 +206,21 @@ def test_a_batch_of_one_sample_is_learned_also_with_batch_normalisation(
     assert learner.state()["trunk.module.1.num_batches_tracked"] == 1
 
 
+@pytest.mark.parametrize("scale", [1e15, 1e25, 1e38])
+def test_a_batch_changes_nothing_where_a_gradient_s_square_would_not_be_finite(
+    build: Build, batches: Batches, scale: float
+) -> None:
+    """Adam's second moment would be infinite for ever, and the weight would not move again."""
+    learner = build(model={"network": {"head_initialisation": "glorot-uniform"}})
+    [(x, y)] = batches(1)
+    learner.learn(x, y, head=0)
+    before = copy_of(learner)
+    learned = learner.learn(x * scale, y, head=0)
+    assert learned.finite == (scale < 1e19)
+    assert same(copy_of(learner), before) != learned.finite
+    assert all(tensor.isfinite().all() for tensor in copy_of(learner).values())
+
+
 def test_right_answers_are_counted_over_any_number_of_samples(
     build: Build, batches: Batches
 ) -> None:

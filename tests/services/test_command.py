@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 COMMANDS = [
     *("demo", "serve", "learner", "predictor", "simulate", "checkpoints", "rollback", "config"),
-    *("reproduce", "dead-letters", "topics"),
+    *("doctor", "status", "reproduce", "dead-letters", "topics"),
 ]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 
@@ -67,6 +67,8 @@ def test_the_flags_of_each_command_are_these() -> None:
         "checkpoints": common,
         "rollback": f"{common} --broker --stream --to --resume-at",
         "config": f"{learning} --exit-at-end --host --port",
+        "doctor": f"{learning} --host --port --json",
+        "status": f"{common} --url --predictor --json --watch",
     }
     commands = typer.main.get_group(app).commands
     flags = {

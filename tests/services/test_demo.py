@@ -90,6 +90,8 @@ def test_it_shows_who_remembers_and_who_forgets_and_ends_by_itself(
     for average in (main_average, shadow_average):
         assert f"  {100 * average:.1f} %  " in shown
 
+    assert shown.count("Watch it live at http://127.0.0.1:") == 1
+    assert shown.index("Watch it live") < shown.index("After task 1 of 5")
     assert f"@{tmp_path / 'image.uint8'}" in shown
     answer = json.loads(next(line for line in shown.splitlines() if line.startswith("{")))
     assert answer["classes"][answer["labels"][0]] in {"0", "1"}

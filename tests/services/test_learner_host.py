@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.learner_host import LearnerHost
+from services.learner_status import LearnerStatus, read_status
 from services.resuming import changes
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.store import CheckpointStore
@@ -163,9 +164,9 @@ def test_a_checkpoint_from_before_a_setting_tells_of_no_change(
     learning = newest.manifest.learning
     del learning["detection"], learning["consolidator"]["decay"]
     del learning["consolidator"]["fisher_samples"], learning["consolidator"]["trunk_rate"]
-    assert changes(newest, state) == []
+    assert changes(newest.manifest, state.settings) == []
     decaying = settings(tmp_path, consolidator={"decay": 0.1})
-    assert changes(newest, State(decaying, "1")) == ["consolidator.decay: 0.1, not 0.0"]
+    assert changes(newest.manifest, decaying) == ["consolidator.decay: 0.1, not 0.0"]
 
 
 def test_another_arithmetic_is_warned_of_by_name(
@@ -293,7 +294,7 @@ def test_a_stream_of_several_partitions_is_learned_and_its_partitions_are_watche
 
 def test_health_says_which_partition_is_awaited_and_that_it_came(tmp_path: Path) -> None:
     broker = memory_broker([samples(9, task="a"), samples(9, 20), Boundary("1")], [])
-    waiting: list[dict[str, object]] = []
+    waiting: list[LearnerStatus] = []
     with hosted(broker, settings(tmp_path)) as (host, state):
 
         def stopping() -> bool:
@@ -306,10 +307,53 @@ def test_health_says_which_partition_is_awaited_and_that_it_came(tmp_path: Path)
         host.learn(state)
         after = host.health(state)
     [health] = waiting
-    assert health["status"] == "waiting"
-    assert isinstance(awaited := health["awaited_partition"], dict)
-    assert (awaited["partition"], awaited["seconds"] >= 0) == (1, True)
-    assert (after["status"], after["awaited_partition"]) == ("learning", None)
+    assert (health.status, after.status) == ("waiting", "learning")
+    assert health.awaited_partition is not None
+    assert health.awaited_partition.partition == 1
+    assert health.awaited_partition.seconds >= 0
+    assert after.awaited_partition is None
+
+
+def test_its_status_says_what_it_is_where_it_stands_and_what_is_saved(
+    broker: Broker, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path, learner={"shadow": "none", "exit_at_end": True})
+    with hosted(broker, chosen) as (host, state):
+        host.vital_signs.metrics_address = "http://127.0.0.1:9101/metrics"
+        before = host.health(state)
+        host.learn(state)
+        host.finish(state)
+        now = host.health(state)
+    assert (before.status, before.step, before.checkpoint, before.snapshot) == (
+        *("learning", 0, None, None),
+    )
+    assert (now.status, now.step, now.samples, now.active_task) == ("stopped", 4, 25, None)
+    assert (now.consolidator, now.shadow, now.detector) == ("synaptic-intelligence", "none", "off")
+    assert (now.model, now.network, now.device) == ("si-stream", "mlp", "cpu")
+    assert now.position == {0: (5, 0)}
+    assert now.lag_messages.keys() == {0}
+    assert now.checkpoint is not None
+    assert (now.checkpoint.step, now.checkpoint.samples) == (4, 25)
+    assert now.checkpoint.bytes == sum(
+        path.stat().st_size for path in next(CheckpointStore(tmp_path).newest_first()).iterdir()
+    )
+    assert now.snapshot is not None
+    assert now.snapshot.step == 4
+    assert now.last_batch_seconds is not None
+    written = read_status(tmp_path)
+    assert written is not None
+    assert written == now.model_copy(update={"written_seconds": written.written_seconds})
+
+
+def test_a_learner_that_goes_on_names_the_checkpoint_that_it_goes_on_from(
+    broker: Broker, tmp_path: Path
+) -> None:
+    run(broker, settings(tmp_path))
+    with hosted(broker, settings(tmp_path)) as (host, state):
+        status = host.health(state)
+    assert (status.epoch, status.step) == (2, 4)
+    assert status.checkpoint is not None
+    assert (status.checkpoint.step, status.checkpoint.duration_seconds) == (4, None)
 
 
 def test_with_more_partitions_at_a_boundary_it_learns_again_and_then_all(tmp_path: Path) -> None:

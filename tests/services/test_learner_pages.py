@@ -18,6 +18,7 @@ from si_stream.brokers.memory import MemoryBroker
 from si_stream.errors import SettingsError
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, SampleSchema
+from tests.services.statuses import a_status
 from tests.streams import STREAM, enveloped, learn, memory_broker, samples, settings
 
 TOKEN = "open sesame"
@@ -33,7 +34,7 @@ def address(broker: MemoryBroker) -> Iterator[str]:
     registry = CollectorRegistry()
     Counter("asked", "Of nothing.", registry=registry).inc()
     asked = BoundaryRequests(settings(learner={"token": TOKEN}), broker)
-    pages = Pages(registry, lambda: {"status": "learning", "step": 3}, asked)
+    pages = Pages(registry, a_status, asked)
     with served_pages("127.0.0.1", 0, pages) as served:
         yield served.removesuffix("/metrics")
 
@@ -62,7 +63,7 @@ def test_metrics_and_health_are_at_their_paths(address: str) -> None:
     with urlopen(address + "/metrics", timeout=30) as answer:
         assert b"asked_total 1.0" in answer.read()
     with urlopen(address + "/health", timeout=30) as answer:
-        assert json.load(answer) == {"status": "learning", "step": 3}
+        assert json.load(answer) == a_status().model_dump(mode="json")
 
 
 def test_a_boundary_that_is_asked_for_is_a_message_in_every_partition(

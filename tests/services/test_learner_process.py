@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from services.exit_codes import exit_code
+from services.learner_status import read_status
 from services.processes import Child
 from si_stream.boundaries.options import DetectionOptions
 from si_stream.brokers.embedded import EmbeddedBroker
@@ -103,6 +104,9 @@ def test_stopped_by_sigterm_wherever_it_is_and_resumed_it_learns_the_same_bits(
         started.append(child := Child("learner", settings=chosen))
         wait_until(child, "si_stream_step", reaches=step)
         stop(child)
+        status = read_status(chosen.directory)
+        assert status is not None
+        assert (status.status, status.metrics_address) == ("stopped", child.address)
     send(broker, PENDING)  # samples wait for the rest of their batch while it idles
     started.append(child := Child("learner", settings=chosen))
     wait_until(child, 'si_stream_rejected_total{reason="wrong_task"}', reaches=1)

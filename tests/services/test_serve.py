@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -48,8 +49,11 @@ def address_in(process: subprocess.Popen[str]) -> str:
     """The predictor's, from the line that says that both are ready."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("si-stream: ready: predictions at http://"), line
-    return line.split()[4].rstrip(",")
+    named = re.match(
+        r"si-stream: ready: predictions and a page to watch it live at (http\S+),", line
+    )
+    assert named is not None, line
+    return named[1]
 
 
 def replay(directory: Path, seed: int = 0) -> None:
@@ -123,3 +127,28 @@ def test_ctrl_c_which_a_terminal_sends_to_all_three_stops_them_in_order(tmp_path
         address_in(process)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait() == 0
+
+
+def test_with_json_each_line_is_an_object_also_where_a_child_fails(tmp_path: Path) -> None:
+    json_log = ("--set", "log.format=json")
+    with serving(tmp_path / "model", *json_log) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["message"].startswith(
+            "ready: predictions and a page to watch it live at http://"
+        )
+        with serving(
+            tmp_path / "other", "--port", ready["predictor"].rpartition(":")[2], *json_log
+        ) as other:
+            assert other.wait() == 8
+        process.terminate()
+        assert process.wait() == 0
+    first, second = (
+        [json.loads(line) for line in (tmp_path / name / "log").read_text().splitlines()]
+        for name in ("model", "other")
+    )
+    assert {one["process"] for one in first} == {"learner", "predictor"}
+    [refused] = [one for one in second if one.get("process") == "predictor"]
+    assert " is in use" in refused["message"]
+    assert second[-1]["message"].startswith("the predictor ended without being asked to")
+    assert second[-1]["exit_code"] == 8

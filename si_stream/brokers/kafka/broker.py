@@ -176,6 +176,18 @@ class KafkaBroker(Broker):
 
         return Watermarks(offset(OffsetSpec.EARLIEST), offset(OffsetSpec.LATEST))
 
+    def newest_seconds(self, stream: str, partition: int) -> float | None:
+        """The highest Unix time that a record of the partition has: where the topic stamps by its
+        own clock, as those made here do, when the last one was appended. None where it is empty.
+        """
+        check_partition(stream, partition, self._topic(stream).partitions)
+        place = TopicPartition(stream, partition)
+        found = self._ask(
+            lambda: self._admin.list_partition_offsets({place: OffsetSpec.MAX_TIMESTAMP})
+        )
+        milliseconds = int(found[place].timestamp)
+        return milliseconds / 1000 if milliseconds >= 0 else None
+
     def commit_hint(self, stream: str, offsets: Mapping[int, int], checkpoint: str) -> None:
         committed = {
             TopicPartition(stream, partition): OffsetAndMetadata(offset, checkpoint, -1)

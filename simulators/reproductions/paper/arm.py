@@ -19,10 +19,12 @@ from simulators.reproductions.paper.catalogue import (
     WITHOUT_STRENGTH,
     Benchmark,
 )
+from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS
 
 ALL = "all"
 NAME = re.compile(
     r"(?P<method>[a-z][a-z0-9-]*?)(-c-(?P<strength>[0-9.]+(e[+-]?[0-9]+)?))?"
+    r"(-with-(?P<variation>[a-z-]+?))?"
     r"(-(?P<epochs>[0-9]+)-epochs)?(-(?P<tasks>[0-9]+)-tasks)?(-(?P<samples>[0-9]+)-samples)?"
     r"(?P<validation>-validation)?"
 )
@@ -31,7 +33,8 @@ NAME = re.compile(
 class Arm(NamedTuple):
     """``validation``: it is to choose a strength by, so it learns nine tenths of each task's
     training samples and is tested on the last tenth; the test set is not read. ``samples``: at most
-    so many training samples of each task, drawn by the seed; None: all."""
+    so many training samples of each task, drawn by the seed; None: all. ``variation``: the name
+    of a detail that is not as the authors had it."""
 
     method: str
     strength: float | None
@@ -39,6 +42,7 @@ class Arm(NamedTuple):
     tasks: int
     validation: bool = False
     samples: int | None = None
+    variation: str | None = None
 
     @property
     def has_strength(self) -> bool:
@@ -50,6 +54,8 @@ class Arm(NamedTuple):
         parts = NAME.fullmatch(name)
         if parts is None or parts["method"] not in METHODS:
             return None
+        if parts["variation"] not in (None, *VARIATIONS):
+            return None
         return cls(
             parts["method"],
             float(parts["strength"]) if parts["strength"] else None,
@@ -57,6 +63,7 @@ class Arm(NamedTuple):
             int(parts["tasks"] or benchmark.tasks),
             parts["validation"] is not None,
             int(parts["samples"]) if parts["samples"] else None,
+            parts["variation"],
         )
 
     def name(self, benchmark: Benchmark) -> str:
@@ -69,6 +76,7 @@ class Arm(NamedTuple):
         return (
             self.method
             + (f"-c-{told(self.strength)}" if self.strength is not None else "")
+            + (f"-with-{self.variation}" if self.variation else "")
             + (f"-{self.epochs}-epochs" if self.epochs != benchmark.epochs else "")
             + (f"-{self.tasks}-tasks" if self.tasks != benchmark.tasks else "")
             + (f"-{self.samples}-samples" if self.samples is not None else "")
@@ -86,6 +94,7 @@ class Arm(NamedTuple):
             + (f" --strength {told(self.strength)}" if self.strength is not None else "")
             + f" --epochs {self.epochs} --task-count {self.tasks}"
             + (f" --samples-per-task {self.samples}" if self.samples is not None else "")
+            + (f" --with {self.variation}" if self.variation else "")
             + (" --grid" if self.validation else "")
         )
 
@@ -116,15 +125,17 @@ def planned(
     epochs: int | None = None,
     tasks: int | None = None,
     samples: int | None = None,
+    variations: Sequence[str] = (),
 ) -> list[Arm]:
     """The arms that are asked for; the authors' where nothing is said.
 
     Args:
         methods: by name; `ALL` are those that the benchmark allows.
         strengths: of each method that has one.
+        variations: by name; each makes arms beside those without any.
 
     Raises:
-        SettingsError: there is no such method, or strengths are for none of them.
+        SettingsError: there is no such method or variation, or strengths are for no method.
     """
     named = methods or benchmark.methods
     if ALL in named:
@@ -137,14 +148,28 @@ def planned(
             raise SettingsError(
                 f"the network of {benchmark.name} drops units whatever the method: leave {name} out"
             )
+    for name in variations:
+        if name not in VARIATIONS:
+            raise SettingsError(
+                f"there is no variation {name!r}; there are {', '.join(VARIATIONS)}"
+            )
     if strengths and not strong(names):
         raise SettingsError(
             f"strength {strengths[0]:g} is for none of the methods {', '.join(names)}: leave it "
             f"out, or name a method that has one, such as {SI}"
         )
     return [
-        Arm(name, strength, epochs or benchmark.epochs, tasks or benchmark.tasks, samples=samples)
+        Arm(
+            name,
+            strength,
+            epochs or benchmark.epochs,
+            tasks or benchmark.tasks,
+            samples=samples,
+            variation=variation,
+        )
+        for variation in (None, *dict.fromkeys(variations))
         for name in names
+        if variation != RELU_BY_TASK or name == SI
         for strength in dict.fromkeys(_strengths(name, benchmark, strengths))
     ]
 

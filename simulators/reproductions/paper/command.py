@@ -13,6 +13,7 @@ import typer
 from simulators.reproductions.flags import RESULTS, Device, Directory, Page, Processes
 from simulators.reproductions.paper.arm import ALL, planned, rivals
 from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI, Benchmark
+from simulators.reproductions.paper.variations import VARIATIONS
 
 Methods = Annotated[
     list[str] | None,
@@ -31,6 +32,16 @@ Strengths = Annotated[
         metavar="C",
         help="Of the methods that have one; may be said again. With --grid, those to choose from.",
         show_default="the authors'",
+    ),
+]
+Variations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME",
+        help="Also with one detail done otherwise, to see what it is worth; may be said again. "
+        + "; ".join(f"{name}: {one.text}" for name, one in VARIATIONS.items()),
+        show_default="none",
     ),
 ]
 Grid = Annotated[
@@ -95,6 +106,7 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
         methods: Methods = None,
         strength: Strengths = None,
         grid: Grid = False,
+        variations: Variations = None,
         epochs: Epochs = None,
         task_count: TaskCount = None,
         samples_per_task: Samples = None,
@@ -111,6 +123,7 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
             epochs=epochs,
             tasks=task_count,
             samples=samples_per_task,
+            variations=variations or (),
         )
         to_choose = rivals(benchmark, arms, strength or ()) if grid else []
         from simulators.reproductions.paper.overview import write_overview

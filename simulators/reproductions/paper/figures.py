@@ -52,7 +52,9 @@ def draw(
 ) -> None:
     """``summary.png``, of the arms that were tested on the test set, and ``importance.png``."""
     arms = {Arm.named(name, benchmark): runs for name, runs in records.items()}
-    shown = {arm: runs for arm, runs in arms.items() if arm and not arm.validation}
+    shown = {
+        arm: runs for arm, runs in arms.items() if arm and not (arm.validation or arm.variation)
+    }
     if not shown:
         return
     path = directory / f"{OVERVIEW}.png"

@@ -62,11 +62,15 @@ class ObservedIntelligence(SynapticIntelligence):
 
     def __init__(self, observed: SynapticIntelligence, tasks: Sequence[Task], heads: str) -> None:
         super().__init__(observed.strength, observed.damping, observed.decay)
+        self._observed = observed
         self._tasks = tasks
         self._heads = heads
         self._omegas: dict[str, list[Tensor]] = {}
         self._pearson: dict[str, list[float]] = {}
         self._spearman: dict[str, list[float]] = {}
+
+    def consolidate(self, group: ParameterGroup) -> None:
+        self._observed.consolidate(group)
 
     def end_task(
         self, groups: Sequence[ParameterGroup], log_probabilities: LogProbabilities

@@ -50,13 +50,17 @@ def overview(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> 
     """By method, Synaptic Intelligence as ``si``; ``si-chosen`` is at the strength that was chosen
     on training samples held back, where one was."""
     shown: dict[str, Any] = {}
-    tested = [arm for arm in summary.values() if arm["tested_on"] == "test"]
+    tested = [
+        arm for arm in summary.values() if arm["tested_on"] == "test" and not arm["variation"]
+    ]
     for method in dict.fromkeys(arm["method"] for arm in tested):
         own = [arm for arm in tested if arm["method"] == method]
         shown["si" if method == SI else method] = _figures(_nearest(benchmark, own))
     for method in shown.copy():
         own = [
-            arm for arm in chosen(summary) if arm["method"] == (SI if method == "si" else method)
+            arm
+            for arm in chosen(summary)
+            if arm["method"] == (SI if method == "si" else method) and not arm["variation"]
         ]
         if own:
             shown[f"{method}-chosen"] = _figures(_nearest(benchmark, own))
@@ -84,7 +88,9 @@ def chosen(summary: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _kind(arm: Mapping[str, Any]) -> tuple[Any, ...]:
-    return arm["method"], arm["epochs"], arm["tasks"], arm["samples_per_task"]
+    return tuple(
+        arm[name] for name in ("method", "variation", "epochs", "tasks", "samples_per_task")
+    )
 
 
 def _nearest(benchmark: Benchmark, arms: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:

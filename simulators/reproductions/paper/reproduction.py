@@ -44,7 +44,8 @@ class PaperBenchmark(Reproduction[PaperRecord]):
             arm = arms[name]
             known = order.index(arm.method) if arm.method in order else len(order)
             strength = -(arm.strength or 0.0)
-            return known, arm.method, arm.validation, strength, -arm.epochs, name
+            varied = arm.variation is not None
+            return varied, known, arm.method, arm.validation, strength, -arm.epochs, name
 
         return sorted(arms, key=place)
 

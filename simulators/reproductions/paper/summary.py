@@ -27,6 +27,7 @@ def summarised(benchmark: Benchmark, arm: Arm, records: Sequence[PaperRecord]) -
         "title": label(arm, benchmark),
         "method": arm.method,
         "strength": arm.strength,
+        "variation": arm.variation,
         "seeds": len(records),
         "epochs": arm.epochs,
         "tasks": arm.tasks,
@@ -36,6 +37,10 @@ def summarised(benchmark: Benchmark, arm: Arm, records: Sequence[PaperRecord]) -
         "average_accuracy": round(mean(averages), 5),
         "average_accuracy_sd": rounded(standard_deviation(averages)),
         "average_accuracy_standard_error": rounded(standard_error(averages)),
+        "average_accuracy_by_seed": {
+            str(record.seed): round(value, 5)
+            for record, value in zip(records, averages, strict=True)
+        },
         "average_accuracy_training": rounded(
             mean(mean(record.final_train.values()) for record in records)
         ),
@@ -70,6 +75,8 @@ def label(arm: Arm, benchmark: Benchmark) -> str:
     parts = ["SI" if arm.method == SI else arm.method]
     if arm.strength is not None:
         parts.append(f"c = {arm.strength:g}")
+    if arm.variation is not None:
+        parts.append(arm.variation)
     if arm.epochs != benchmark.epochs:
         parts.append(f"{arm.epochs} epochs")
     if arm.tasks != benchmark.tasks:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from simulators.reproductions.paper.catalogue import SI, Benchmark
 from simulators.reproductions.paper.overview import chosen
 from simulators.reproductions.paper.published import PUBLISHED, Published
+from simulators.reproductions.paper.variations import VARIATIONS
+from simulators.reproductions.spread import standard_error
 
 HEAD = (
     "| | c | epochs | tasks | seeds | average, % | forgetting, points | training, % | source |\n"
@@ -19,12 +22,14 @@ HERE = "here"
 def table(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> str:
     """A line for each arm and each published figure; then their tasks one by one."""
     picked = chosen(summary)
-    tested = [arm for arm in summary.values() if arm["tested_on"] == "test"]
-    held_back = [arm for arm in summary.values() if arm["tested_on"] == "validation"]
+    usual = [arm for arm in summary.values() if not arm["variation"]]
+    tested = [arm for arm in usual if arm["tested_on"] == "test"]
+    held_back = [arm for arm in usual if arm["tested_on"] == "validation"]
     published = PUBLISHED.get(benchmark.name, ())
     lines = [_line(arm, picked) for arm in (*tested, *held_back)]
     text = HEAD + "".join(lines + [_published(one) for one in published])
-    return text + _parts(benchmark, tested, published) + _importance(tested)
+    parts = _parts(benchmark, tested, published)
+    return text + parts + _variations(summary.values()) + _importance(tested)
 
 
 def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
@@ -44,7 +49,7 @@ def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
         str(arm["seeds"]),
         f"{100 * arm['average_accuracy']:.2f}"
         + (f" ± {100 * error:.2f}" if error is not None else ""),
-        "–" if arm["forgetting"] is None else f"{100 * arm['forgetting']:.2f}".replace("-", "−"),
+        _forgetting(arm),
         f"{100 * arm['average_accuracy_training']:.2f}",
         source,
     )
@@ -93,6 +98,46 @@ def _parts(
     names = [f"T{n + 1}" if bars else str(n + 1) for n in range(width)]
     head = f"| {' | '.join([what, *names, 'source'])} |\n|---|{'--:|' * width}---|\n"
     return "\n" + head + "".join(lines)
+
+
+def _variations(arms: Collection[Mapping[str, Any]]) -> str:
+    """What each is worth: the mean difference, over seeds, to the same arm without it."""
+    lines = []
+    usual = {_kind(arm): arm for arm in arms if not arm["variation"]}
+    for arm in arms:
+        if arm["variation"] and arm["tested_on"] == "test" and (other := usual.get(_kind(arm))):
+            here, there = (one["average_accuracy_by_seed"] for one in (arm, other))
+            apart = [100 * (here[seed] - there[seed]) for seed in here if seed in there]
+            if apart:
+                lines.append(_variation(arm, apart))
+    head = (
+        "\n| one detail otherwise | c | epochs | seeds | average, % | difference, points | "
+        "forgetting, points |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    )
+    return head + "".join(lines) if lines else ""
+
+
+def _variation(arm: Mapping[str, Any], apart: Sequence[float]) -> str:
+    error = standard_error(apart)
+    cells = (
+        f"{_method(arm['method'])}: {VARIATIONS[arm['variation']].text}",
+        _strength(arm["strength"]),
+        str(arm["epochs"]),
+        str(len(apart)),
+        f"{100 * arm['average_accuracy']:.2f}",
+        f"{mean(apart):+.2f}".replace("-", "−") + (f" ± {error:.2f}" if error is not None else ""),
+        _forgetting(arm),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _forgetting(arm: Mapping[str, Any]) -> str:
+    return "–" if arm["forgetting"] is None else f"{100 * arm['forgetting']:.2f}".replace("-", "−")
+
+
+def _kind(arm: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("method", "strength", "tested_on", "epochs", "tasks", "samples_per_task")
+    return tuple(arm[name] for name in names)
 
 
 def _importance(tested: Sequence[Mapping[str, Any]]) -> str:

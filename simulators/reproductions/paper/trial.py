@@ -7,7 +7,7 @@ the test set is not read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from statistics import mean
 from typing import Any
@@ -35,6 +35,8 @@ from simulators.reproductions.paper.catalogue import (
 )
 from simulators.reproductions.paper.importance import Importance, observe
 from simulators.reproductions.paper.mixed import mixed
+from simulators.reproductions.paper.relu_by_task import with_relu_by_task
+from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS
 from simulators.reproductions.recipe import Recipe
 from simulators.reproductions.records import Part, Record
 from simulators.scenarios import Scenario, Task
@@ -65,6 +67,7 @@ class PaperRecord(Record):
 
     method: str
     strength: float | None
+    variation: str | None = None
     epochs: int
     tasks: list[str]
     samples: int
@@ -108,13 +111,15 @@ def decided_by(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") 
         "learner": groups.groups_of(learner(benchmark, arm, seed, device)),
         "method": arm.method,
         "validation": arm.validation,
+        "variation": arm.variation,
     }
 
 
 def defaults() -> dict[str, Any]:
     """Of what `decided_by` tells."""
     usual = Recipe(data="split-mnist").model_dump(mode="json")
-    return {"stream": usual, "learner": groups.groups_of(Settings()), "validation": False}
+    learner = groups.groups_of(Settings())
+    return {"stream": usual, "learner": learner, "validation": False, "variation": None}
 
 
 def recipe(benchmark: Benchmark, arm: Arm) -> Recipe:
@@ -145,6 +150,8 @@ def learner(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> 
     if arm.method == JOINT:  # a batch of another task is no boundary to it
         chosen["boundaries"] = {"mode": "task-name"}
         chosen["optimiser"] = {**chosen["optimiser"], "keep_over_boundary": "all"}
+    if arm.variation is not None:
+        chosen = nested(chosen, VARIATIONS[arm.variation].settings)
     return groups.settings_of(chosen, seed, device, f"method {arm.method}")
 
 
@@ -192,6 +199,8 @@ def run_arm(
             at_boundary=tested,
             stop=stop,
         )
+        if arm.variation == RELU_BY_TASK:
+            with_relu_by_task(course.state.main.learner)
         observer = observe(course.state.main.learner, tasks) if len(tasks) > 1 else None
         course.learn()
         importance = observer.found() if observer else None
@@ -227,12 +236,25 @@ def run_arm(
         seconds=round(time.monotonic() - started, 1),
         method=arm.method,
         strength=arm.strength,
+        variation=arm.variation,
         epochs=arm.epochs,
         tasks=[task.name for task in scenario.tasks],
         samples=before,
         rows=rows,
         importance=importance,
     )
+
+
+def nested(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with others in their place, group by group.
+
+    >>> nested({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    return {**values} | {
+        name: nested(values.get(name, {}), other) if isinstance(other, Mapping) else other
+        for name, other in others.items()
+    }
 
 
 def held_back(scenario: Scenario) -> Scenario:

@@ -22,7 +22,7 @@ from deploy.prometheus.local_prometheus import Alert, LocalAlertmanager, LocalPr
 from deploy.prometheus.rules import ALERTMANAGER_FILE, divided, read, shipped
 from services.command import main
 from services.processes import Child
-from si_stream.brokers.embedded import EmbeddedBroker
+from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Envelope
 from si_stream.learning.presets import PRESETS
 from si_stream.messages.kinds import Message, Samples
@@ -43,15 +43,25 @@ Call = tuple[str, dict[str, Any]]
 
 
 class Model:
-    """A model with its stream in a file of its own, and its processes once they are started.
+    """A model with its stream, in a file of its own unless the settings say otherwise, and its
+    processes once they are started.
 
     Args:
+        partitions: of the stream; 0: it is there already.
         groups: settings that differ from those of the preset.
     """
 
-    def __init__(self, directory: Path, name: str, *, partitions: int = 1, **groups: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        preset: str = "split-digits",
+        partitions: int = 1,
+        **groups: Any,
+    ) -> None:
         defaults = {
-            **PRESETS["split-digits"],
+            **PRESETS[preset],
             "compute": {"device": "cpu"},
             "learner": {"metrics_port": 0},
             "predictor": {"port": 0},
@@ -65,8 +75,9 @@ class Model:
         self.name = name
         self.settings = Settings.model_validate({"directory": directory / name, **merged})
         self.settings.directory.mkdir(parents=True)
-        self.broker = EmbeddedBroker(self.settings.directory / "broker.sqlite")
-        self.broker.create_stream(STREAM, partitions)
+        self.broker = open_broker(self.settings.stream.broker)
+        if partitions:
+            self.broker.create_stream(STREAM, partitions)
         self.learner: Child | None = None
         self.predictor: Child | None = None
         self.labels: dict[str, str] = {}

@@ -15,12 +15,11 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import torch
-import uvicorn
 
 from services.predictor.address import listen
 from services.predictor.app import create_app
 from services.predictor.front import Front
-from services.predictor.server import config
+from services.predictor.server import Server
 from si_stream.boundaries.choice import make_chooser
 from si_stream.boundaries.portraits import Portraits
 from si_stream.checkpoints.snapshots import (
@@ -150,6 +149,8 @@ class Running:
     url: str
     app: Front
     client: httpx.Client
+    server: Server
+    thread: threading.Thread
 
     def predict(self, task: str, inputs: npt.NDArray[Any]) -> httpx.Response:
         return self.client.post("/predict", json={"task": task, "inputs": inputs.tolist()})
@@ -179,7 +180,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Running]:
     app = create_app(PredictorOptions(poll_interval_seconds=0.01, **options), directory)
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(config(app))
+    server = Server(app)
 
     def run() -> None:
         torch.set_num_threads(1)
@@ -190,7 +191,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Running]:
     try:
         wait_for(lambda: server.started)
         with httpx.Client(base_url=url, timeout=30) as client:
-            yield Running(url, app, client)
+            yield Running(url, app, client, server, thread)
     finally:
         server.should_exit = True
         thread.join()

@@ -24,10 +24,13 @@ from tests.services.predictor.serving import JSON, ROWS, Running, Teacher, servi
 ROUTES = {
     "/": "get",
     "/accuracy-matrix": "get",
+    "/events": "get",
     "/healthz/live": "get",
     "/healthz/ready": "get",
     "/metrics": "get",
+    "/page/{version}/{name}": "get",
     "/predict": "post",
+    "/samples": "get",
     "/tasks": "get",
 }
 
@@ -165,13 +168,6 @@ def test_health(predictor: Running) -> None:
     assert ready == {"status": "ready", "version": {"epoch": 1, "step": 3}}
 
 
-def test_the_index_lists_every_route(predictor: Running) -> None:
-    index = predictor.client.get("/").json()
-    assert index["model"] == "si-stream"
-    assert index["routes"].keys() == {f"{method.upper()} {path}" for path, method in ROUTES.items()}
-    assert all(index["routes"].values())
-
-
 def test_the_routes_are_these(document: dict[str, Any]) -> None:
     assert {path: next(iter(methods)) for path, methods in document["paths"].items()} == ROUTES
     assert all(len(methods) == 1 for methods in document["paths"].values())
@@ -274,11 +270,11 @@ def test_the_documented_request_is_answered_as_documented(
 @pytest.mark.parametrize(
     ("path", "model"),
     [
-        ("/", answers.Index),
         ("/tasks", answers.TaskList),
         ("/accuracy-matrix", answers.AccuracyMatrices),
         ("/healthz/live", answers.Liveness),
         ("/healthz/ready", answers.Readiness),
+        ("/samples?task=digits-0-1", answers.SampleList),
     ],
 )
 def test_what_is_read_is_as_documented(path: str, model: type, predictor: Running) -> None:

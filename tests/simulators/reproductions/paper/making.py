@@ -61,12 +61,13 @@ def held_back(arm: Arm, accuracy: float) -> PaperRecord:
 
 
 def summary(*records: PaperRecord) -> dict[str, Any]:
-    """Of records of an arm each, as the file has it."""
+    """As the file has it."""
     found: dict[str, Any] = {}
-    for one in records:
-        arm = Arm.named(one.scenario, DIGITS)
+    for name in dict.fromkeys(one.scenario for one in records):
+        arm = Arm.named(name, DIGITS)
         assert arm
-        found[one.scenario] = {**summarised(DIGITS, arm, [one]), "device": one.device}
+        own = [one for one in records if one.scenario == name]
+        found[name] = {**summarised(DIGITS, arm, own), "device": own[0].device}
     return found
 
 

@@ -22,6 +22,8 @@ PERMUTED = BENCHMARKS["permuted-mnist"]
         Arm(SI, 0.123456789, 3, 2),
         Arm(SI, 1.23456789e-7, 3, 2),
         Arm(NONE, None, 20, 10, validation=True, samples=500),
+        Arm(SI, 0.1, 3, 2, variation="adam-step-count"),
+        Arm(NONE, None, 20, 5, samples=500, variation="glorot-heads"),
     ],
     ids=str,
 )
@@ -34,7 +36,10 @@ def test_a_short_name_is_the_authors_run() -> None:
     assert Arm(NONE, None, 3, 5).name(PERMUTED) == "none-3-epochs-5-tasks"
 
 
-@pytest.mark.parametrize("name", ["hope", "none-3", "synaptic-intelligence-c-", "split-mnist"])
+@pytest.mark.parametrize(
+    "name",
+    ["hope", "none-3", "synaptic-intelligence-c-", "split-mnist", "none-with-luck", "none-with-"],
+)
 def test_what_this_version_has_not_is_no_arm(name: str) -> None:
     assert Arm.named(name, PERMUTED) is None
 
@@ -52,6 +57,23 @@ def test_a_strength_is_for_the_methods_that_have_one() -> None:
     assert arms == [Arm(NONE, None, 4, 6), Arm(SI, 2.0, 4, 6), Arm(SI, 3.0, 4, 6)]
     with pytest.raises(SettingsError, match="strength 2 is for none of the methods none"):
         planned(PERMUTED, methods=[NONE], strengths=[2.0])
+
+
+def test_a_variation_is_beside_what_it_is_a_variation_of() -> None:
+    arms = planned(PERMUTED, methods=[SI, NONE], strengths=[0.1], variations=["adam-anew"])
+    assert [arm.name(PERMUTED) for arm in arms] == [
+        "synaptic-intelligence-c-0.1",
+        "none",
+        "synaptic-intelligence-c-0.1-with-adam-anew",
+        "none-with-adam-anew",
+    ]
+    with pytest.raises(SettingsError, match="no variation 'luck'; there are adam-kept"):
+        planned(PERMUTED, variations=["luck"])
+
+
+def test_only_synaptic_intelligence_has_a_relu() -> None:
+    arms = planned(PERMUTED, methods=[SI, NONE], variations=["relu-by-task"])
+    assert {arm.method for arm in arms if arm.variation} == {SI}
 
 
 def test_all_are_those_that_the_benchmark_allows() -> None:

@@ -37,6 +37,12 @@ def test_the_longest_runs_are_shown() -> None:
     assert found["none"]["strength"] is None
 
 
+def test_a_variation_is_not_shown_for_its_method() -> None:
+    varied = SHORT._replace(variation="adam-kept", epochs=3)
+    found = overview(DIGITS, summary(record(), record(arm=varied, rows=BETTER)))
+    assert {name: one["epochs"] for name, one in found.items()} == {"si": 2}
+
+
 def test_runs_that_are_longer_than_the_authors_are_not_shown_before_theirs() -> None:
     own = Arm(SI, 1.0, DIGITS.epochs, DIGITS.tasks)
     for other in (

@@ -10,6 +10,7 @@ from tests.simulators.reproductions.paper.making import (
     held_back,
     importance,
     record,
+    rows,
     summary,
 )
 
@@ -41,6 +42,20 @@ def test_it_has_room_for_more_tasks_than_the_authors() -> None:
     text = table(DIGITS, summary(record(arm=arm, tasks=names, rows=many), record()))
     _, parts = text.split("\n\n")
     assert {line.count("|") for line in parts.splitlines()} == {10}
+
+
+def test_a_detail_done_otherwise_has_a_line_with_its_difference_over_the_same_seeds() -> None:
+    varied = SHORT._replace(variation="adam-kept")
+    better = rows([0.9], [0.8, 0.8])
+    records = [record(0), record(1), record(2)]
+    records += [record(0, arm=varied, rows=better), record(1, arm=varied)]
+    lines = table(DIGITS, summary(*records)).splitlines()
+    assert lines[-1] == (
+        "| SI: Adam keeps its moments and its step count over a boundary | 1 | 2 | 2 | 77.50 | "
+        "+2.50 ± 2.50 | 15.00 |"
+    )
+    assert len({line.count("|") for line in lines[-3:]}) == 1
+    assert sum("adam" in line.lower() for line in lines) == 1
 
 
 def test_importance_has_a_line_for_each_layer() -> None:

@@ -36,6 +36,7 @@ from simulators.reproductions.paper.trial import (
     recipe,
     run_arm,
 )
+from simulators.reproductions.paper.variations import VARIATIONS
 from simulators.scenarios import Purpose, SampleSet, Scenario, random_generator
 from tests.simulators.reproductions.paper.making import DIGITS
 from tests.streams import filled, learn, settings
@@ -134,6 +135,21 @@ def test_every_method_is_one_network_that_learns_task_after_task(method: str) ->
     assert consolidator["kind"] == {DROPOUT: NONE, NONE: SI}.get(method, method)
     assert (consolidator["strength"] == 0) == (method == NONE)
     assert (found.importance is not None) == (method in (SI, NONE))
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+def test_a_variation_learns_the_first_task_as_ever_unless_it_begins_there(
+    record: PaperRecord, variation: str
+) -> None:
+    varied = run(ARM._replace(variation=variation))
+    assert varied.variation == variation
+    begins_there = variation in {"pytorch-epsilon", "glorot-heads"}
+    first, usual = (
+        one.importance.with_fisher["hidden-1"][0] for one in (varied, record) if one.importance
+    )
+    assert (first == usual) != begins_there
+    own = varied.settings["learner"], record.settings["learner"]
+    assert (own[0] == own[1]) == (variation in {"relu-by-task", "adam-step-count"})
 
 
 def test_of_fewer_samples_it_learns_so_many_of_each_task_and_is_tested_on_all(

@@ -1,0 +1,89 @@
+"""The live page's routes: the document, its files, what it is told, and samples to try.
+
+Invariant: none of them is in a prediction's way; what reads files does so off the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from services.predictor import answers
+from services.predictor.documentation import (
+    FAULT,
+    NO_FILE,
+    NO_PLACE,
+    NO_SAMPLES,
+    PAGE_FILE,
+    SAMPLES_OF,
+)
+from services.predictor.follower import Follower
+from services.predictor.listeners import Listeners
+from services.predictor.page_files import FOR_GOOD, SECURITY, PageFiles
+from services.predictor.samples import Samples
+from si_stream.errors import MalformedRequest
+
+
+def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Samples) -> None:
+    files = PageFiles()
+
+    @app.get("/", operation_id="page", response_class=HTMLResponse, responses=FAULT)
+    async def page() -> Response:
+        """The live page: how the learner is, what it forgets, and a box to try the model with."""
+        return HTMLResponse(files.document, headers={"Cache-Control": "no-cache", **SECURITY})
+
+    @app.get(
+        "/page/{version}/{name}",
+        operation_id="page_file",
+        response_class=Response,
+        responses={**NO_FILE, 200: {"description": "one of the page's files", "content": CONTENT}},
+        openapi_extra=PAGE_FILE,
+    )
+    async def page_file(request: Request) -> Response:
+        """A file of the page, at an address that it alone will ever have."""
+        file = files.find(**request.path_params)
+        if file is None:
+            raise HTTPException(404)
+        headers = {**FOR_GOOD, "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            content = await run_in_threadpool(lambda: file.gzipped)
+            headers["Content-Encoding"] = "gzip"
+        else:
+            content = await run_in_threadpool(lambda: file.content)
+        return Response(content, media_type=file.media_type, headers=headers)
+
+    @app.get(
+        "/events",
+        operation_id="events",
+        response_class=EventSourceResponse,
+        dependencies=[Depends(listeners.joined)],
+        responses=NO_PLACE,
+    )
+    async def events() -> AsyncIterable[ServerSentEvent]:
+        """What the page shows, as server-sent events: first all of it, then what has changed, at
+        most once a second. Each is a JSON object with `sections`, by name; those in `gone` are no
+        more. Where `full` is true nothing that came before counts."""
+        async for event in listeners.listen():
+            yield event
+
+    @app.get("/samples", operation_id="samples", responses=NO_SAMPLES, openapi_extra=SAMPLES_OF)
+    async def some_samples(request: Request) -> answers.SampleList:
+        """Some samples of a task that nothing has learned from, to try the model with."""
+        task = request.query_params.get("task")
+        if task is None:
+            raise MalformedRequest("no task is named; ask for /samples?task=NAME, as /tasks has it")
+        served = follower.current()
+        found = await run_in_threadpool(samples.of, served, task)
+        return answers.SampleList(task=task, samples=found)
+
+
+CONTENT: dict[str, Any] = {
+    media_type: {"schema": {"type": "string"}}
+    for media_type in ("text/css", "text/javascript", "image/svg+xml")
+}

@@ -1,0 +1,38 @@
+// The live page: what the predictor tells goes to the part of the page that shows it.
+
+import { Asking } from "./asking.js";
+import { Connection } from "./connection.js";
+import { renderCurves } from "./curves.js";
+import { set } from "./elements.js";
+import { renderHappenings } from "./happenings.js";
+import { renderHealth } from "./health.js";
+import { renderMatrix, renderTasks } from "./tables.js";
+import { renderVerdict } from "./verdict.js";
+
+const asking = new Asking();
+const has = (changed, ...names) => names.some((name) => changed.has(name));
+const hasCurve = (changed) => [...changed].some((name) => name.startsWith("curve/"));
+
+function change(sections, changed) {
+  renderHealth(sections, connection.now());
+  if (has(changed, "tasks", "tracks", "matrix", "boundaries", "visits", "learner")) renderVerdict(sections);
+  if (has(changed, "tasks", "tracks", "visits", "boundaries") || hasCurve(changed)) renderCurves(sections);
+  if (has(changed, "tasks", "tracks")) renderTasks(sections);
+  if (has(changed, "matrix", "tracks")) renderMatrix(sections);
+  if (has(changed, "events")) renderHappenings(sections, connection.now());
+  if (has(changed, "model")) asking.render(sections.model);
+  document.body.dataset.shown = sections.learner ? sections.learner.written_seconds : "none";
+}
+
+const connection = new Connection(change, (state) => {
+  const notice = set("#connection", state === "lost" ? "The connection to the predictor is lost; trying again. What you see is of before." : "");
+  notice.hidden = state !== "lost";
+});
+
+const isTold = () => Object.keys(connection.sections).length > 0;
+setInterval(() => isTold() && renderHealth(connection.sections, connection.now()), 1000);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  if (!isTold()) return;
+  renderCurves(connection.sections); // what is drawn in colours, not styled by them
+  renderMatrix(connection.sections);
+});

@@ -1,0 +1,65 @@
+"""Samples to try the model with: some of a task's holdout set, from the newest checkpoint.
+
+Invariant: a file is compared with the digest in its name before it is parsed, and none is read
+that is larger than `LIMIT_BYTES`. A checkpoint that is removed meanwhile counts as none.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from services.predictor.answers import Sample
+from services.predictor.served import Served
+from si_stream.checkpoints.holdout_files import HoldoutFiles
+from si_stream.errors import CorruptCheckpoint
+
+logger = logging.getLogger(__name__)
+COUNT = 12
+LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class Samples:
+    """Args:
+    directory: of the model.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._files = HoldoutFiles(directory)
+        self._some = lru_cache(maxsize=32)(self._read)
+
+    def of(self, served: Served, task: str) -> list[Sample]:
+        """At most `COUNT`, evenly over the labels; none where the task has no holdout set.
+
+        Raises:
+            UnknownTask: there is none of the name.
+        """
+        named = served.task(task)
+        assert named is not None
+        classes = named.classes or ()
+        try:
+            file = self._files.newest(task)
+            if file is None or file.stat().st_size > LIMIT_BYTES:
+                return []
+            inputs, labels = self._some(file)
+        except (CorruptCheckpoint, OSError) as error:
+            logger.warning("no samples of task %s: %s", task, error)
+            return []
+        return [
+            Sample(
+                **{"class": classes[label] if label < len(classes) else None},
+                label=label,
+                input=one,
+            )
+            for one, label in zip(inputs.tolist(), labels.tolist(), strict=True)
+        ]
+
+    def _read(self, file: Path) -> tuple[Tensor, Tensor]:
+        inputs, labels = self._files.read(file)
+        places = torch.linspace(0, len(labels) - 1, min(COUNT, len(labels))).long()
+        chosen = labels.argsort(stable=True)[places]
+        return inputs[chosen], labels[chosen]

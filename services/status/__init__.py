@@ -1,0 +1,53 @@
+"""`si-stream status`: how a service is, seen from outside.
+
+Invariant: it is well where the learner is at work, and every predictor that was found can answer.
+"""
+
+from __future__ import annotations
+
+from services.status import learner, predictor
+from services.status.seen import SeenPredictor, ServiceStatus
+from si_stream.errors import SIStreamError
+from si_stream.settings import Settings
+
+
+def run(
+    settings: Settings, url: str | None, predictor_url: str | None, *, as_json: bool, watch: bool
+) -> bool:
+    """Show it, with ``watch`` each second until Ctrl-C; whether it is well.
+
+    Raises:
+        SIStreamError: there is nothing to be seen.
+    """
+    from services.status.screen import show, show_each_second
+
+    if watch:
+        return show_each_second(lambda: look(settings, url, predictor_url), as_json=as_json)
+    seen = look(settings, url, predictor_url)
+    if not as_json and seen.learner.status is None and not seen.predictor.ready:
+        raise SIStreamError(f"{seen.learner.place}: {seen.learner.problem}")
+    show(seen, as_json=as_json)
+    return seen.healthy
+
+
+def look(settings: Settings, url: str | None, predictor_url: str | None) -> ServiceStatus:
+    """Args:
+    url: of the learner's metrics; its directory is looked into unless it is given.
+    predictor_url: of a predictor that must be there; otherwise one is looked for at the address
+        of the settings.
+    """
+    seen = learner.at_address(url) if url else learner.in_directory(settings.directory)
+    address = predictor_url.rstrip("/") if predictor_url else predictor.address_of(settings)
+    served = SeenPredictor(address=address)
+    if address:
+        model = seen.status.model if seen.status else None
+        served = predictor.at_address(address, model, wanted=predictor_url is not None)
+    known = predictor.knowledge_of(address) if address and served.ready else None
+    if not url and (known is None or served.problem):
+        known = predictor.knowledge_in(settings.directory)
+    return ServiceStatus(
+        healthy=seen.problem is None and served.problem is None,
+        learner=seen,
+        predictor=served,
+        knowledge=known,
+    )

@@ -1,0 +1,129 @@
+"""Disks that are full, slow, read-only or no disks."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from services.doctor.disk import (
+    FEW_INODES,
+    bound_bytes,
+    kind_of,
+    look,
+    of_inodes,
+    of_kind,
+    of_latency,
+    used_bytes,
+)
+from services.doctor.network import full_size
+from tests.services.doctor.models import checkpointed, named, state_of
+from tests.services.test_checkpointing import read_only
+from tests.streams import settings
+
+WRITING, SPACE = "disk: writing", "disk: free space"
+
+
+def test_where_it_can_be_written_the_file_that_shows_it_is_gone(tmp_path: Path) -> None:
+    directory = tmp_path / "not" / "yet"
+    kind, text = state_of(look(settings(directory)), WRITING)
+    assert kind == "ok"
+    assert f"4 KiB are on the disk of {tmp_path} after " in text
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_directory_that_is_read_only_is_told_of() -> None:
+    with TemporaryDirectory() as name, read_only(Path(name)):
+        kind, text = state_of(look(settings(Path(name) / "model")), WRITING)
+    assert kind == "fail"
+    assert f"{name} cannot be written: Permission denied → make room" in text
+
+
+def test_a_file_that_cannot_grow_is_told_of_and_removed(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))  # as a full disk does
+    try:
+        kind, text = state_of(look(settings(tmp_path)), WRITING)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert kind == "fail"
+    assert "File too large" in text
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_slow_disk_is_told_of() -> None:
+    assert of_latency(Path("/d"), [0.001, 0.002, 9]).state == "ok"
+    assert of_latency(Path("/d"), [0.3, 0.4, 0.001]).state == "warn"
+
+
+def test_room_that_is_too_small_for_all_that_is_kept_or_for_one_checkpoint_is_told_of(
+    tmp_path: Path,
+) -> None:
+    def told(keep: int, tasks: int) -> tuple[str, str]:
+        chosen = settings(
+            tmp_path,
+            checkpoints={"keep": keep},
+            boundaries={"max_tasks": tasks},
+            holdout={"source": "off"},
+        )
+        return state_of(look(chosen), SPACE)
+
+    assert told(3, 100)[0] == "ok"
+    assert told(10**12, 100)[0] == "warn"
+    kind, text = told(3, 10**15)
+    assert kind == "fail"
+    assert "make room, or lower checkpoints.keep" in text
+
+
+def test_what_is_there_already_is_not_needed_again(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    parameters = full_size(chosen)
+    assert parameters == (4 * 6 + 6) + 100 * (6 * 3 + 3)
+    bound = bound_bytes(chosen, parameters, tracks=1)
+    assert bound == 9 * 28 * parameters + 4 * 4 * parameters + 2500 * 100 * 4 + 2 * 16 * 2**20
+    path = checkpointed(chosen)
+    assert used_bytes(tmp_path) == sum(file.stat().st_size for file in path.iterdir())
+
+
+def test_without_a_model_the_room_is_shown_and_not_judged(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, model={"input_shape": ()})
+    kind, text = state_of(look(chosen), SPACE)
+    assert kind == "ok"
+    assert "without a model" in text
+
+
+def test_few_files_are_told_of_and_a_file_system_without_a_limit_is_not() -> None:
+    assert of_inodes(10**6, FEW_INODES - 1).state == "warn"
+    assert of_inodes(10**6, FEW_INODES).state == "ok"
+    assert of_inodes(0, 0).state == "ok"
+
+
+MOUNTS = """\
+21 1 8:1 / / rw,relatime - ext4 /dev/root rw
+30 21 0:40 / /mnt/my\\040share rw - nfs4 server:/ rw
+31 30 0:41 / /mnt/my\\040share/local rw - xfs /dev/b rw
+32 21 0:42 / /scratch rw - tmpfs tmpfs rw
+"""
+
+
+def test_the_file_system_is_that_of_the_nearest_mount() -> None:
+    assert kind_of(Path("/mnt/my share/model"), MOUNTS) == "nfs4"
+    assert kind_of(Path("/mnt/my share/local/model"), MOUNTS) == "xfs"
+    assert kind_of(Path("/scratch"), MOUNTS) == "tmpfs"
+    assert kind_of(Path("/scratches"), MOUNTS) == "ext4"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are told of in another way")
+def test_the_file_systems_of_this_machine_are_found(tmp_path: Path) -> None:
+    assert kind_of(Path("/proc/self"), Path("/proc/self/mountinfo").read_text()) == "proc"
+    assert named(look(settings(tmp_path)))["disk: file system"].seen not in ("", "unknown")
+
+
+def test_a_network_is_no_place_for_an_embedded_log_and_memory_none_for_a_model() -> None:
+    assert of_kind("nfs4", embedded=True).state == "fail"
+    assert of_kind("nfs4", embedded=False).state == "ok"
+    assert of_kind("tmpfs", embedded=False).state == "warn"
+    assert of_kind("ext4", embedded=True).state == "ok"
