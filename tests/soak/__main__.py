@@ -20,6 +20,7 @@ import typer
 from deploy.kafka.local_broker import LocalBroker
 from deploy.local_process import NotAvailable
 from services.demo.question import request
+from services.processes import ADDRESS
 from si_stream.brokers import open_broker
 from si_stream.brokers.options import KafkaOptions
 from simulators.scenarios import load_scenario
@@ -73,9 +74,10 @@ def serving(directory: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], 
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        if not line.startswith("si-stream: ready: "):
+        predictor = ADDRESS.search(line)
+        if predictor is None:
             raise SystemExit((directory / "log").read_text(encoding="utf-8")[-2000:])
-        yield process, line.split()[4].rstrip(",")
+        yield process, predictor.group()
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
