@@ -4,6 +4,7 @@ import { find, make, set } from "./elements.js";
 import { percent } from "./wording.js";
 
 const SHOWN_LABELS = 3;
+const ASKED_HEADS = 20; // the newest; each is a request
 
 async function predict(members) {
   const response = await fetch("predict", {
@@ -33,15 +34,16 @@ function head(of, task, prediction, chosen) {
   }, make("span", { class: "of" }, of), make("span", { class: "says" }, says), bars(task, prediction.probabilities));
 }
 
-// Args: tasks and model as GET /tasks has them.
-export async function ask(input, { tasks, model }) {
+// Args: tasks and model as GET /tasks has them; whether the answers are still wanted once they are there.
+export async function ask(input, { tasks, model }, isWanted) {
   const inputs = [input];
   const shared = model.heads === "shared";
-  const heads = shared ? tasks.slice(-1) : tasks;
+  const heads = tasks.slice(shared ? -1 : -ASKED_HEADS);
   const choosing = !shared && tasks.length > 1 && tasks.some((task) => task.choosable);
   const [chosen, ...said] = await Promise.all([
     choosing ? predict({ inputs }) : null, ...heads.map((task) => predict({ task: task.name, inputs })),
   ]);
+  if (!isWanted()) return;
   const rows = said.map((answer, number) =>
     head(shared ? "the head of all tasks" : heads[number].name, heads[number], answer.predictions[0], false));
   if (chosen) {

@@ -5,7 +5,8 @@ import { Pad } from "./drawing.js";
 import { find, make, set } from "./elements.js";
 import { asInput, fitted, formOf, show } from "./images.js";
 
-const AGAIN_SECONDS = 5;
+const AGAIN_SECONDS = 5; // for samples, where there were none
+const ASKED_AGAIN_SECONDS = 30; // for the same input, of newer snapshots
 
 export class Asking {
   constructor() {
@@ -31,7 +32,8 @@ export class Asking {
     this.offerTasks(tasks);
     const now = performance.now() / 1000;
     if (!find(".samples").children.length && now - this.looked > AGAIN_SECONDS) this.offerSamples();
-    if (this.input && this.version !== this.versionOf(model)) this.put(this.input);
+    const isOld = this.version !== this.versionOf(model) && now - this.asked > ASKED_AGAIN_SECONDS;
+    if (this.input && isOld && !this.waiting) this.put(this.input);
   }
 
   versionOf = ({ version }) => `${version.epoch}.${version.step}`;
@@ -51,6 +53,7 @@ export class Asking {
     const response = await fetch(`samples?task=${encodeURIComponent(task)}`);
     if (!response.ok) return;
     const { samples } = await response.json();
+    if (task !== find("#sample-task").value) return; // another was chosen meanwhile
     find("#ask .picking").hidden = samples.length === 0 && find(".samples").children.length === 0;
     find(".samples").replaceChildren(...samples.map((sample) => this.sampleButton(sample)));
   }
@@ -92,16 +95,20 @@ export class Asking {
   async put(input) {
     this.input = input;
     this.version = this.versionOf(this.model);
+    this.asked = performance.now() / 1000;
+    const isLatest = () => this.input === input; // not cleared, and nothing else drawn meanwhile
+    this.waiting = true;
     try {
-      await ask(input, this.model);
+      await ask(input, this.model, isLatest);
     } catch (error) {
-      set("#said", `It cannot be asked now: ${error.message}`);
+      if (isLatest()) set("#said", `It cannot be asked now: ${error.message}`);
     }
-    if (this.input !== input && this.input === null) forget();
+    if (isLatest()) this.waiting = false;
   }
 
   clear() {
     this.input = null;
+    this.waiting = false;
     this.press(null);
     this.pad.clear();
     find("#seen").getContext("2d").clearRect(0, 0, find("#seen").width, find("#seen").height);

@@ -3,6 +3,8 @@
 
 const RETRY_MILLISECONDS = 5000;
 const HIDDEN_MILLISECONDS = 30000;
+const SILENT_MILLISECONDS = 25000; // the predictor says something every ten seconds
+const LOOK_MILLISECONDS = 1000;
 
 export class Connection {
   constructor(onChange, onState) {
@@ -11,6 +13,7 @@ export class Connection {
     this.onChange = onChange;
     this.onState = onState;
     document.addEventListener("visibilitychange", () => this.heedVisibility());
+    setInterval(() => this.heedSilence(), LOOK_MILLISECONDS);
     this.open();
   }
 
@@ -22,8 +25,10 @@ export class Connection {
   open() {
     clearTimeout(this.timer);
     this.source?.close();
+    this.heard();
     this.source = new EventSource("events");
     this.source.onmessage = (event) => this.take(JSON.parse(event.data));
+    this.source.addEventListener("alive", (event) => this.heard(JSON.parse(event.data)));
     this.source.onerror = () => {
       this.onState("lost");
       if (this.source.readyState === EventSource.CLOSED) {
@@ -32,8 +37,20 @@ export class Connection {
     };
   }
 
+  heard(told) {
+    this.heardAt = performance.now();
+    if (told) this.offsetSeconds = told.now_seconds - Date.now() / 1000;
+  }
+
+  // A connection may die without a word: no error is told of it.
+  heedSilence() {
+    if (this.asleep || performance.now() - this.heardAt < SILENT_MILLISECONDS) return;
+    this.onState("lost");
+    this.open();
+  }
+
   take({ now_seconds, full, gone, sections }) {
-    this.offsetSeconds = now_seconds - Date.now() / 1000;
+    this.heard({ now_seconds });
     const changed = new Set([...Object.keys(sections), ...gone]);
     if (full) {
       Object.keys(this.sections).forEach((name) => changed.add(name));
@@ -49,8 +66,10 @@ export class Connection {
     clearTimeout(this.hiding);
     if (document.hidden) {
       this.hiding = setTimeout(() => {
+        clearTimeout(this.timer);
         this.source.close();
         this.asleep = true;
+        this.onState("asleep");
       }, HIDDEN_MILLISECONDS);
     } else if (this.asleep) {
       this.asleep = false;

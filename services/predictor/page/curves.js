@@ -13,11 +13,17 @@ function load() {
   plotly ??= new Promise((resolve, reject) => {
     const script = make("script", { src: document.body.dataset.plotly });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js cannot be loaded"));
+    script.onerror = () => {
+      plotly = null; // tried again with the next curve
+      reject(new Error("plotly.js cannot be loaded"));
+    };
     document.head.append(script);
   });
   return plotly;
 }
+
+// Names come from the stream, and plotly takes text for markup and for formats.
+const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%{", "%\u200b{");
 
 const curveOf = (sections, track, task) => sections[`curve/${track}/${task}`];
 
@@ -28,11 +34,11 @@ function lines(sections, track, names) {
     const { colour, dash, symbol } = style(number);
     const last = curve.samples.length - 1;
     return [{
-      type: "scatter", mode: "lines+markers", name: names.get(task.name), cliponaxis: false,
+      type: "scatter", mode: "lines+markers", name: plain(names.get(task.name)), cliponaxis: false,
       x: curve.samples, y: curve.accuracy.map((ratio) => 100 * ratio),
       line: { color: colour, dash, width: 2.2 },
       marker: { color: colour, symbol, size: curve.samples.map((_, point) => (point === last ? 9 : 0.1)) },
-      hovertemplate: `${task.name}: %{y:.1f} %<extra></extra>`,
+      hovertemplate: `${plain(task.name)}: %{y:.1f} %<extra></extra>`,
     }];
   });
 }
@@ -65,7 +71,7 @@ function bands({ visits, boundaries }, end, names) {
   const named = visits.length > NAMED_BANDS ? [] : visits;
   const annotations = named.map((visit, number) => ({
     x: (visit.samples + edges[number + 1]) / 2, yref: "paper", y: 1, yanchor: "bottom", showarrow: false,
-    text: names.get(visit.task) ?? visit.task, font: { color: colourOf("--soft"), size: 11 },
+    text: plain(names.get(visit.task) ?? visit.task), font: { color: colourOf("--soft"), size: 11 },
   }));
   return { shapes, annotations };
 }

@@ -3,6 +3,8 @@
 import { find, make, set } from "./elements.js";
 import { clock, count, duration, many, rate } from "./wording.js";
 
+const WAITING = 100; // messages; fewer may wait for the rest of their batch, as the alerts have it
+
 const total = (lags) => Object.values(lags).reduce((sum, lag) => sum + lag, 0);
 
 // The level of worry, a word for the pill, the verdict, and what there is to say about it.
@@ -29,17 +31,14 @@ function judge(learner, snapshot, now) {
     return ["warn", `waiting for partition ${partition}`, "It waits",
       `Partition ${partition} has had no message for ${duration(seconds)}, and all others wait for it. Is a sender missing?`];
   }
-  const lost = learner.skipped_batches + learner.quarantined_batches;
-  if (lost) {
-    return ["warn", learner.status, "Look at it",
-      `It is ${learner.status}, but passed over ${many(lost, "batch", "batches")} that could not be learned from.`];
-  }
-  if (learner.status === "idle" && lag) {
+  if (learner.status === "idle" && lag > WAITING) {
     return ["warn", "idle", "It stands still",
-      `No batch was learned for ten seconds, although ${many(lag, "message")} wait${lag === 1 ? "s" : ""}.`];
+      `No batch was learned for ten seconds, although ${many(lag, "message")} wait.`];
   }
   if (learner.status === "idle") {
-    return ["good", "idle, up to date", "Yes", "It has learned all that came, and waits for more."];
+    return ["good", "idle, up to date", "Yes", lag
+      ? `It waits for more: ${many(lag, "message")} ${lag === 1 ? "is" : "are"} kept for a batch that is not full yet.`
+      : "It has learned all that came, and waits for more."];
   }
   const task = learner.active_task ? `It is learning ${learner.active_task}.` : "It is learning.";
   return ["good", "learning", "Yes", task];
@@ -58,6 +57,8 @@ function figures(learner, snapshot, now) {
       checkpoint ? `${duration(now - checkpoint.written_seconds)} ago` : "none yet",
       checkpoint && checkpoint.step === learner.step ? "all is saved" : checkpoint ? `at step ${count(checkpoint.step)}` : ""]);
   }
+  const lost = learner ? learner.skipped_batches + learner.quarantined_batches : 0;
+  if (lost) shown.push(["Passed over", many(lost, "batch", "batches"), "in its life, not learned from"]);
   if (snapshot) {
     shown.push(["Predictions from", `step ${count(snapshot.step)}`, `${duration(now - snapshot.written_seconds)} old`]);
   }

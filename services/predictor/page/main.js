@@ -26,7 +26,8 @@ function change(sections, changed) {
 
 const connection = new Connection(change, (state) => {
   const isLost = state === "lost";
-  document.body.classList.toggle("stale", isLost);
+  document.body.classList.toggle("stale", state !== "open");
+  if (state !== "open") document.title = "SI Stream"; // what it said is of before
   const notice = set("#connection", isLost ? "The connection to the predictor is lost; trying again. What you see is of before." : "");
   notice.hidden = !isLost;
   if (isLost) set("#state", "not connected").dataset.level = "warn";

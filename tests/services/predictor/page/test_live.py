@@ -11,7 +11,11 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser
 
+from services.journal import Journal
+from si_stream import events
+from tests.services.learner_process import paused
 from tests.services.predictor.page.watching import Live, Watched, live, watched
+from tests.services.predictor.serving import serving
 
 TASKS = 5
 
@@ -118,4 +122,38 @@ def test_it_finds_the_predictor_again_when_that_is_started_again(
         del page.faults[:]
         running.replay(epochs=1)  # and what comes then is shown
         page.wait_for_text("#happenings", "was taken up again")
+        assert page.faults == []
+
+
+def test_it_says_so_where_the_predictor_hangs_without_a_word(
+    chromium: Browser, running: Live
+) -> None:
+    """No error comes of a connection that is merely silent."""
+    running.start("learner")
+    running.start("predictor")
+    running.replay(epochs=1)
+    while running.children["predictor"].address is None:
+        pass
+    with watched(chromium, running.url) as page:
+        page.wait_for_text("#healthy .verdict", "Yes")
+        with paused(running.children["predictor"]):
+            page.wait_for("document.querySelector('#state').textContent === 'not connected'")
+            assert "lost" in page.text("#connection")
+        page.wait_for("document.querySelector('#connection').hidden")
+        page.wait_for_text("#healthy .verdict", "Yes")
+
+
+def test_a_name_from_the_stream_is_text_and_no_markup(chromium: Browser, tmp_path: Path) -> None:
+    name = '<a href="https://example.com/">%{y}</a>'
+    journal = Journal(tmp_path)
+    journal.hear(events.TaskOpened(name, 0, 0, 1, 0))
+    for step in (10, 20):
+        journal.hear(events.Evaluated("main", name, step, 8 * step, 0.75, 0.04, 100, None))
+    journal.close()
+    with serving(tmp_path) as server, watched(chromium, server.url) as page:
+        page.curves("main")
+        assert page.page.locator("#course a, #tasks a, #happenings a").count() == 0
+        shown = page.page.locator("#course .annotation-text").first.text_content()
+        assert shown is not None
+        assert shown.replace("\u200b", "") == name
         assert page.faults == []
