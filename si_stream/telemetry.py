@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from si_stream import events
 from si_stream.errors import Reason
+from si_stream.evaluation.answers import unpaired_error
 from si_stream.messages.kinds import Role
 
 if TYPE_CHECKING:
@@ -212,11 +213,14 @@ class Telemetry:
             matrix = measured.accuracy
             for task in ledger.tasks.known:
                 if live := measured.live.get(task.name):
-                    forgetting = live.forgetting
+                    forgetting, error = live.forgetting, live.forgetting_standard_error
                     if forgetting is None:  # of an older version, or at the task's first boundary
                         forgetting = matrix.forgetting(task.number, now=live.accuracy)
+                    if forgetting is not None and error is None:  # without it no alert would fire
+                        best = min(1.0, live.accuracy + forgetting)  # rounding may make it more
+                        error = unpaired_error(best, live.accuracy, live.samples)
                     figures = (live.accuracy, live.standard_error, live.samples)
-                    forgotten = (forgetting, live.forgetting_standard_error)
+                    forgotten = (forgetting, error)
                     self._show_holdout(track, task.name, *figures, *forgotten)
                     self._show_holdout_age(track, task.name, saved_seconds)
                 if tested := measured.prequential.tasks.get(task.name):
