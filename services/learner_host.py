@@ -110,6 +110,7 @@ class LearnerHost(Host):
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
         if state.drift is not None:
+            self.telemetry.watch_signals(self.settings.detection.signals)
             self.checkpointing.rewinder = Rewinder(state, self.checkpointing)
         else:
             self.checkpointing.drop(self.checkpointing.copy(state))  # so that its memory is there

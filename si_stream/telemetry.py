@@ -7,7 +7,7 @@ tracks by their kinds). `docs/metrics.md` says what each is for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -186,6 +186,12 @@ class Telemetry:
     def is_current(self, what: Literal["checkpoint", "snapshot"], at_seconds: float) -> None:
         """It holds all that had been learned at that time (Unix)."""
         self._last[f"{what}_age_seconds"] = at_seconds
+
+    def watch_signals(self, signals: Iterable[str]) -> None:
+        """Count their alarms from zero on, whatever comes of them: else the first has not risen."""
+        for signal in signals:
+            for decision in get_args(events.Decision):
+                self.alarms.labels(signal, decision)
 
     def watch_partitions(self, count: int) -> None:
         """Show of so many partitions for how long each has been awaited."""
