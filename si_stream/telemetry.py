@@ -44,6 +44,7 @@ class Telemetry:
         self._last: dict[str, float] = {}
         self._tested: dict[tuple[str, str], tuple[int, float]] = {}
         self._awaited: tuple[int | None, float] = (None, self._start)
+        self._asked: float | None = None
         self._head_of: dict[str, int] = {}
 
         self.received = counter("received_samples", "Samples taken from the stream.", "role")
@@ -126,6 +127,11 @@ class Telemetry:
         self.lag = gauge(
             "lag_messages", "Messages in the stream behind the learner's position.", "partition"
         )
+        self.away = gauge(
+            "broker_away_seconds",
+            "Since the broker was asked for the stream's ends and said none; 0 while it answers.",
+        )
+        self.away.set_function(self._broker_away_seconds)
         self.awaited = gauge(
             "partition_awaited_seconds",
             "Since others wait for the partition to have a message; 0 while none does.",
@@ -186,6 +192,14 @@ class Telemetry:
     def is_current(self, what: Literal["checkpoint", "snapshot"], at_seconds: float) -> None:
         """It holds all that had been learned at that time (Unix)."""
         self._last[f"{what}_age_seconds"] = at_seconds
+
+    def asks_broker(self) -> None:
+        """It is to say the stream's ends: from the first time on that it does not, it is away."""
+        if self._asked is None:
+            self._asked = time.time()
+
+    def hears_broker(self) -> None:
+        self._asked = None
 
     def watch_signals(self, signals: Iterable[str]) -> None:
         """Count their alarms from zero on, whatever comes of them: else the first has not risen."""
@@ -283,6 +297,10 @@ class Telemetry:
     def _awaited_seconds(self, partition: int) -> float:
         awaited, since = self._awaited
         return time.time() - since if partition == awaited else 0.0
+
+    def _broker_away_seconds(self) -> float:
+        asked = self._asked  # another thread may hear the broker meanwhile
+        return 0.0 if asked is None else time.time() - asked
 
     def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)

@@ -35,6 +35,7 @@ KINDS = {
     "average_accuracy_ratio": "gauge",
     "backward_transfer_ratio": "gauge",
     "batches": "counter",
+    "broker_away_seconds": "gauge",
     "checkpoint_age_seconds": "gauge",
     "checkpoint_bytes": "gauge",
     "checkpoint_duration_seconds": "gauge",
@@ -345,6 +346,26 @@ def test_a_best_that_rounding_makes_more_than_all_has_an_error_all_the_same() ->
     Telemetry(registry).resume(state.ledger, state.measures(), time.time())
     shown = Scrape(registry).value("forgetting_standard_error_ratio", track="main", task=name)
     assert shown == pytest.approx(live.standard_error)
+
+
+def test_a_broker_is_away_since_it_was_first_asked_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    start = time.time()
+
+    def away(seconds: float) -> float:
+        monkeypatch.setattr(time, "time", lambda: start + seconds)
+        return Scrape(registry).value("broker_away_seconds")
+
+    assert away(50) == 0
+    telemetry.asks_broker()
+    assert away(60) == pytest.approx(10)
+    telemetry.asks_broker()
+    assert away(90) == pytest.approx(40)
+    telemetry.hears_broker()
+    assert away(100) == 0
 
 
 def test_a_partition_that_is_awaited_has_its_age_and_the_others_none() -> None:

@@ -13,10 +13,11 @@ JOBS = 'job=~"si-stream-.+"'
 def panels() -> list[Panel]:
     return [
         *(_step_time(), _batches(), _queue()),
-        *(_lag(), _awaited(), _retention()),
+        *(_lag(), _awaited(), _broker_away()),
         *(_memory(), _device_memory(), _cpu()),
         *(_checkpoint_time(), _checkpoint_size(), _descriptors()),
         *(_requests(), _in_flight(), _chosen()),
+        _retention(),
     ]
 
 
@@ -72,6 +73,17 @@ def _awaited() -> Panel:
     )
     query = Query(of("si_stream_partition_awaited_seconds"), "partition {{partition}}")
     return lines(about, query, limit=threshold("partition_awaited_seconds"))
+
+
+def _broker_away() -> Panel:
+    about = About(
+        "Broker away",
+        "Since it was asked what it holds, every second, and has not said. The lag is the last "
+        "known meanwhile. Look at the broker and the way to it: learning goes on by itself.",
+        SECONDS,
+    )
+    query = Query(of("si_stream_broker_away_seconds"), "broker")
+    return lines(about, query, limit=threshold("broker_away_seconds"))
 
 
 def _retention() -> Panel:
