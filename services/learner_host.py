@@ -110,6 +110,7 @@ class LearnerHost(Host):
             ledger = state.ledger
             logger.info("going on at step %d, %d samples", ledger.steps, ledger.samples)
         if state.drift is not None:
+            self.telemetry.watch_signals(self.settings.detection.signals)
             self.checkpointing.rewinder = Rewinder(state, self.checkpointing)
         else:
             self.checkpointing.drop(self.checkpointing.copy(state))  # so that its memory is there
@@ -167,10 +168,12 @@ class LearnerHost(Host):
             self.checkpoint(state)
         if self._is_due("snapshot") and self.publishing.is_idle:
             self.publish(state)
-        if self._is_due("lag") and self.measuring.is_idle:
-            offsets = {k: position.offset for k, position in state.ledger.position.items()}
-            self.measuring.start(lambda: self._measure_lag(offsets))
-            self._put_off("lag", LAG_SECONDS)
+        if self._is_due("lag"):
+            self.telemetry.asks_broker()  # also where it has not answered yet what was asked before
+            if self.measuring.is_idle:
+                offsets = {k: position.offset for k, position in state.ledger.position.items()}
+                self.measuring.start(lambda: self._measure_lag(offsets))
+                self._put_off("lag", LAG_SECONDS)
         # Also of a learner that waits, and so writes no checkpoint, while the stream goes on.
         if self._is_due("retention") and self.measuring.is_idle:
             self.measuring.start(self._watch_retention)
@@ -268,15 +271,16 @@ class LearnerHost(Host):
         self._put_off("hearing", HEARING_SECONDS)
 
     def _measure_lag(self, offsets: dict[int, int]) -> None:
-        ends = self.ends() or []
+        ends = self.ends()
+        if ends is None:
+            return  # the lag is the last known, while the broker is away
+        self.telemetry.hears_broker()
         lag = {
             partition: max(0, end - offsets.get(partition, 0)) for partition, end in enumerate(ends)
         }
         for partition, messages in lag.items():
             self.telemetry.lag.labels(partition).set(messages)
-        self.vital_signs.lag = (
-            lag or self.vital_signs.lag
-        )  # the last known, while the broker is away
+        self.vital_signs.lag = lag
 
     def _watch_retention(self) -> None:
         with suppress(BrokerError):  # the reader says that the broker is away

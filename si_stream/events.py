@@ -13,6 +13,10 @@ from typing import Literal
 from si_stream.brokers.interface import Position
 from si_stream.errors import Reason
 
+Decision = Literal[
+    "no-cut", "weak-evidence", "short-task", "too-old", "told", "max-tasks", "cap", "taken"
+]
+
 
 @dataclass(frozen=True, slots=True)
 class LearnerStarted:
@@ -110,7 +114,7 @@ class Alarmed:
     sample: int
     cut: int
     evidence: float
-    decision: str
+    decision: Decision
     signal: str
     behind: dict[int, Position]
 

@@ -184,7 +184,7 @@ class Rewinder:
         self.newer = decided
         return True
 
-    def _decision(self, state: State, alarm: Alarm, cut: int) -> str:
+    def _decision(self, state: State, alarm: Alarm, cut: int) -> events.Decision:
         ledger, options = state.ledger, self.options
         if alarm.cut > alarm.sample:
             return "no-cut"

@@ -7,7 +7,7 @@ tracks by their kinds). `docs/metrics.md` says what each is for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from si_stream import events
 from si_stream.errors import Reason
+from si_stream.evaluation.answers import unpaired_error
 from si_stream.messages.kinds import Role
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Telemetry:
         self._last: dict[str, float] = {}
         self._tested: dict[tuple[str, str], tuple[int, float]] = {}
         self._awaited: tuple[int | None, float] = (None, self._start)
+        self._asked: float | None = None
         self._head_of: dict[str, int] = {}
 
         self.received = counter("received_samples", "Samples taken from the stream.", "role")
@@ -125,6 +127,11 @@ class Telemetry:
         self.lag = gauge(
             "lag_messages", "Messages in the stream behind the learner's position.", "partition"
         )
+        self.away = gauge(
+            "broker_away_seconds",
+            "Since the broker was asked for the stream's ends and said none; 0 while it answers.",
+        )
+        self.away.set_function(self._broker_away_seconds)
         self.awaited = gauge(
             "partition_awaited_seconds",
             "Since others wait for the partition to have a message; 0 while none does.",
@@ -186,6 +193,20 @@ class Telemetry:
         """It holds all that had been learned at that time (Unix)."""
         self._last[f"{what}_age_seconds"] = at_seconds
 
+    def asks_broker(self) -> None:
+        """It is to say the stream's ends: from the first time on that it does not, it is away."""
+        if self._asked is None:
+            self._asked = time.time()
+
+    def hears_broker(self) -> None:
+        self._asked = None
+
+    def watch_signals(self, signals: Iterable[str]) -> None:
+        """Count their alarms from zero on, whatever comes of them: else the first has not risen."""
+        for signal in signals:
+            for decision in get_args(events.Decision):
+                self.alarms.labels(signal, decision)
+
     def watch_partitions(self, count: int) -> None:
         """Show of so many partitions for how long each has been awaited."""
         for partition in range(count):
@@ -212,11 +233,14 @@ class Telemetry:
             matrix = measured.accuracy
             for task in ledger.tasks.known:
                 if live := measured.live.get(task.name):
-                    forgetting = live.forgetting
+                    forgetting, error = live.forgetting, live.forgetting_standard_error
                     if forgetting is None:  # of an older version, or at the task's first boundary
                         forgetting = matrix.forgetting(task.number, now=live.accuracy)
+                    if forgetting is not None and error is None:  # without it no alert would fire
+                        best = min(1.0, live.accuracy + forgetting)  # rounding may make it more
+                        error = unpaired_error(best, live.accuracy, live.samples)
                     figures = (live.accuracy, live.standard_error, live.samples)
-                    forgotten = (forgetting, live.forgetting_standard_error)
+                    forgotten = (forgetting, error)
                     self._show_holdout(track, task.name, *figures, *forgotten)
                     self._show_holdout_age(track, task.name, saved_seconds)
                 if tested := measured.prequential.tasks.get(task.name):
@@ -273,6 +297,10 @@ class Telemetry:
     def _awaited_seconds(self, partition: int) -> float:
         awaited, since = self._awaited
         return time.time() - since if partition == awaited else 0.0
+
+    def _broker_away_seconds(self) -> float:
+        asked = self._asked  # another thread may hear the broker meanwhile
+        return 0.0 if asked is None else time.time() - asked
 
     def _task_opened(self, event: events.TaskOpened) -> None:
         self.tasks.set(event.known)

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from si_stream import events
 from si_stream.brokers.interface import Position
 from si_stream.errors import Reason
+from si_stream.evaluation.measures import Live
 from si_stream.evaluation.plasticity import FIRST_TASKS
 from si_stream.messages.kinds import End
 from si_stream.telemetry import Telemetry
@@ -34,6 +35,7 @@ KINDS = {
     "average_accuracy_ratio": "gauge",
     "backward_transfer_ratio": "gauge",
     "batches": "counter",
+    "broker_away_seconds": "gauge",
     "checkpoint_age_seconds": "gauge",
     "checkpoint_bytes": "gauge",
     "checkpoint_duration_seconds": "gauge",
@@ -308,18 +310,62 @@ def test_after_a_restart_a_holdout_is_at_least_as_old_as_the_checkpoint() -> Non
     assert all(age == pytest.approx(1000, abs=60) for age in ages.values())
 
 
-def test_forgetting_that_an_older_version_has_saved_is_shown_without_its_error() -> None:
+@pytest.mark.parametrize("saved_forgetting", [True, False])
+def test_forgetting_that_an_older_version_has_saved_is_shown_with_an_error_of_independent_samples(
+    saved_forgetting: bool,
+) -> None:
+    """Without it the alert, which takes the error off, could not fire."""
     chosen = settings(model=DIGITS)
     state, heard = learn(memory_broker(digits_stream()), chosen)
-    for live in state.measures()["main"].live.values():
-        live.forgetting = live.forgetting_standard_error = None
+    measured = state.measures()["main"]
+    for live in measured.live.values():
+        live.forgetting = live.forgetting if saved_forgetting else None
+        live.forgetting_standard_error = None
     before, after = CollectorRegistry(), CollectorRegistry()
     tell(Telemetry(before), heard.events)
     Telemetry(after).resume(state.ledger, state.measures(), time.time())
-    assert Scrape(after).samples("forgetting_standard_error_ratio") == {}
+    for task in state.ledger.tasks.known:
+        live, best = measured.live[task.name], measured.accuracy.best(task.number)
+        assert best is not None
+        variance = best * (1 - best) / live.samples + live.standard_error**2
+        error = Scrape(after).value("forgetting_standard_error_ratio", track="main", task=task.name)
+        assert error == pytest.approx(math.sqrt(variance))
     shown = Scrape(after).samples("forgetting_ratio")
     assert len(shown) == 3
     assert Scrape(before).samples("forgetting_ratio").keys() <= shown.keys()
+
+
+def test_a_best_that_rounding_makes_more_than_all_has_an_error_all_the_same() -> None:
+    state, _ = learn(memory_broker(digits_stream()), settings(model=DIGITS))
+    name = state.ledger.tasks.known[0].name
+    accuracy, forgetting = 0.35, 1.0000000000000002 - 0.35
+    assert accuracy + forgetting > 1
+    live = Live(accuracy=accuracy, samples=72, step=1, forgetting=forgetting)
+    state.measures()["main"].live[name] = live
+    registry = CollectorRegistry()
+    Telemetry(registry).resume(state.ledger, state.measures(), time.time())
+    shown = Scrape(registry).value("forgetting_standard_error_ratio", track="main", task=name)
+    assert shown == pytest.approx(live.standard_error)
+
+
+def test_a_broker_is_away_since_it_was_first_asked_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    start = time.time()
+
+    def away(seconds: float) -> float:
+        monkeypatch.setattr(time, "time", lambda: start + seconds)
+        return Scrape(registry).value("broker_away_seconds")
+
+    assert away(50) == 0
+    telemetry.asks_broker()
+    assert away(60) == pytest.approx(10)
+    telemetry.asks_broker()
+    assert away(90) == pytest.approx(40)
+    telemetry.hears_broker()
+    assert away(100) == 0
 
 
 def test_a_partition_that_is_awaited_has_its_age_and_the_others_none() -> None:

@@ -56,14 +56,17 @@ class Answers:
     def unpaired_error(self, then: float) -> float:
         """The same where of the earlier answers the accuracy alone is known: as if these had been
         on other samples, which makes it larger."""
-        return math.hypot(
-            standard_error(then, self.samples), standard_error(self.accuracy, self.samples)
-        )
+        return unpaired_error(then, self.accuracy, self.samples)
 
 
 def standard_error(accuracy: float, samples: int) -> float:
     """Of a proportion, √(p(1−p)/n)."""
     return math.sqrt(accuracy * (1.0 - accuracy) / samples)
+
+
+def unpaired_error(then: float, now: float, samples: int) -> float:
+    """Of the difference of two accuracies, as if each had been measured on samples of its own."""
+    return math.hypot(standard_error(then, samples), standard_error(now, samples))
 
 
 class KeptAnswers(BaseModel):

@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import product
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,9 +17,10 @@ from prometheus_client import CollectorRegistry
 from services.learner_host import LearnerHost
 from services.learner_status import LearnerStatus, read_status
 from services.resuming import changes
-from si_stream.brokers.interface import Broker, Envelope, Position
+from si_stream.brokers.interface import Broker, Envelope, Position, Watermarks
 from si_stream.checkpoints.store import CheckpointStore
-from si_stream.errors import IdentityMismatch, Superseded
+from si_stream.errors import BrokerError, IdentityMismatch, Superseded
+from si_stream.events import Decision
 from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 from si_stream.loop import learn_stream
 from si_stream.messages.kinds import Boundary, End, Message
@@ -279,6 +281,62 @@ def test_the_lag_is_what_the_stream_holds_beyond_the_position(
         host.between_batches(state)
         assert host.measuring.wait(LIMIT_SECONDS)
         assert host.telemetry.lag.labels(0)._value.get() == 2
+
+
+def test_a_broker_that_does_not_answer_is_away_and_the_lag_is_the_last_known(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = broker.watermarks
+    asked, back = Event(), Event()
+
+    def hangs(*_: object) -> Watermarks:
+        asked.set()
+        assert back.wait(LIMIT_SECONDS)
+        raise BrokerError("cannot be reached")
+
+    with hosted(broker, settings(tmp_path)) as (host, state):
+
+        def ask() -> None:
+            host._due.clear()
+            host.between_batches(state)
+
+        def shown() -> tuple[bool, float]:
+            [away] = host.telemetry.away.collect()
+            return away.samples[0].value > 0, host.telemetry.lag.labels(0)._value.get()
+
+        ask()
+        assert host.measuring.wait(LIMIT_SECONDS)
+        assert shown() == (False, 5)
+        monkeypatch.setattr(broker, "watermarks", hangs)
+        state.ledger.position[0] = Position(3, 2)
+        ask()
+        assert asked.wait(LIMIT_SECONDS)
+        assert shown() == (True, 5)  # as long as it hangs
+        back.set()
+        assert host.measuring.wait(LIMIT_SECONDS)
+        assert shown() == (True, 5)
+        assert host.vital_signs.lag == {0: 5}
+        monkeypatch.setattr(broker, "watermarks", answer)
+        ask()
+        assert host.measuring.wait(LIMIT_SECONDS)
+        assert shown() == (False, 2)
+
+
+def test_alarms_are_counted_from_zero_on_where_changes_are_detected(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """One that first appears as 1 has not risen, to who asks Prometheus for its increase."""
+    watched = {"kind": "adwin", "signals": ("errors", "losses")}
+    with hosted(broker, settings(tmp_path / "on", detection=watched)) as (host, _):
+        shown = {
+            (one.labels["signal"], one.labels["decision"]): one.value
+            for family in host.telemetry.alarms.collect()
+            for one in family.samples
+            if one.name.endswith("_total")
+        }
+        assert shown == dict.fromkeys(product(("errors", "losses"), get_args(Decision)), 0)
+    with hosted(broker, settings(tmp_path / "off")) as (host, _):
+        assert not host.telemetry.alarms._metrics
 
 
 def test_a_stream_of_several_partitions_is_learned_and_its_partitions_are_watched(

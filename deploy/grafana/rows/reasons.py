@@ -101,8 +101,9 @@ def _alarms() -> Panel:
         "shows: lower it. With detection off there are none.",
         COUNT,
     )
-    grown = at_each_step(of("si_stream_detector_alarms_total"), "signal, decision")
-    return bars(about, Query(grown, "{{signal}}: {{decision}}"))
+    alarms, by = of("si_stream_detector_alarms_total"), "signal, decision"
+    ever = f"sum by ({by}) ({alarms}) > 0"  # all there can be are counted from zero on
+    return bars(about, Query(f"{at_each_step(alarms, by)} and {ever}", "{{signal}}: {{decision}}"))
 
 
 def _worlds() -> Panel:

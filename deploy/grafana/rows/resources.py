@@ -13,7 +13,7 @@ JOBS = 'job=~"si-stream-.+"'
 def panels() -> list[Panel]:
     return [
         *(_step_time(), _batches(), _queue()),
-        *(_lag(), _awaited(), _retention()),
+        *(_lag(), _awaited(), _broker_away(), _retention()),
         *(_memory(), _device_memory(), _cpu()),
         *(_checkpoint_time(), _checkpoint_size(), _descriptors()),
         *(_requests(), _in_flight(), _chosen()),
@@ -58,6 +58,7 @@ def _lag() -> Panel:
         "Lag by partition",
         "Messages behind the learner's position. One partition alone: it is waited for another.",
         COUNT,
+        span=6,
     )
     query = Query(of("si_stream_lag_messages"), "partition {{partition}}")
     return lines(about, query, limit=threshold("lag_messages"))
@@ -69,9 +70,22 @@ def _awaited() -> Panel:
         "For how long the others have waited for this one: nothing is learned meanwhile. Start its "
         "sender.",
         SECONDS,
+        span=6,
     )
     query = Query(of("si_stream_partition_awaited_seconds"), "partition {{partition}}")
     return lines(about, query, limit=threshold("partition_awaited_seconds"))
+
+
+def _broker_away() -> Panel:
+    about = About(
+        "Broker away",
+        "Since it was asked what it holds, every second, and has not said. The lag is the last "
+        "known meanwhile. Look at the broker and the way to it: learning goes on by itself.",
+        SECONDS,
+        span=6,
+    )
+    query = Query(of("si_stream_broker_away_seconds"), "broker")
+    return lines(about, query, limit=threshold("broker_away_seconds"))
 
 
 def _retention() -> Panel:
@@ -80,6 +94,7 @@ def _retention() -> Panel:
         "Of what the broker keeps, the share before the oldest checkpoint's position. Near 0: "
         "raise the topic's retention, or that checkpoint will be of no use. Of Kafka alone.",
         RATIO,
+        span=6,
     )
     query = Query(of("si_stream_retention_margin_ratio"), "partition {{partition}}")
     return lines(about, query, high=1)

@@ -22,7 +22,7 @@ LOOK_AT = {
     "SIStreamAlarmStorm": ("Detector's alarms", "Accuracy before training (prequential)"),
     "SIStreamLagRising": ("Samples each second", "Step time", "Read ahead"),
     "SIStreamPartitionEmpty": ("Partition awaited", "Lag by partition"),
-    "SIStreamNoSample": ("Samples each second", "Lag by partition", "Faults"),
+    "SIStreamNoSample": ("Samples each second", "Broker away", "Lag by partition"),
     "SIStreamDeadLetters": ("Faults", "Samples each second"),
     "SIStreamLossNotFinite": ("Faults", "Loss"),
     "SIStreamCheckpointOld": ("How old", "Faults", "Writing a checkpoint"),

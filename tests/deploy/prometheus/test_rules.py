@@ -53,6 +53,36 @@ def test_the_rules_pass_their_unit_tests_at_the_durations_that_are_shipped(
     ran(promtool, "test", "rules", path)
 
 
+def test_where_snapshots_are_written_seldom_one_that_is_on_time_is_not_old_once_it_is_told(
+    promtool: str, tmp_path: Path
+) -> None:
+    """As its comment says: snapshots.interval_seconds and its threshold are raised together."""
+    told = re.sub(
+        r"(record: si_stream_threshold:snapshot_age_seconds\n *expr:) vector\(600\)",
+        r"\1 vector(4500)",
+        (HERE / "rules.yml").read_text("utf-8"),
+    )
+    (tmp_path / "rules.yml").write_text(told)
+    labels = '{model="seldom", instance="a"'
+    hourly = " ".join(str(60 * (minute % 60)) for minute in range(180))
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f"si_stream_snapshot_age_seconds{labels}}}", "values": hourly},
+            {"series": f"si_stream_step{labels}}}", "values": "700x180"},
+            {"series": f'si_stream_model_info{labels}, detector="adwin"}}', "values": "1x180"},
+        ],
+        "promql_expr_test": [
+            {"expr": "ALERTS", "eval_time": f"{minute}m", "exp_samples": []}
+            for minute in (30, 59, 119)
+        ],
+    }
+    files = ["rules.yml", str(HERE / "alerts.yml")]
+    test = {"rule_files": files, "evaluation_interval": "15s", "tests": [case]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
+    ran(promtool, "test", "rules", tmp_path / "test.yml")
+
+
 def test_the_alerts_are_these_each_seen_to_fire_by_a_unit_test() -> None:
     assert {name: rule["labels"]["severity"] for name, rule in ALERTS.items()} == SEVERITIES
     texts = [path.read_text("utf-8") for path in TESTS]
