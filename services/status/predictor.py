@@ -41,6 +41,14 @@ def not_ready(answer: Answer) -> str | None:
     return detail if isinstance(detail, str) else None
 
 
+def model_of(tasks: Answer) -> str | None:
+    """The model that a predictor's tasks are of; None where the answer is no predictor's."""
+    try:
+        return str(tasks.body["model"]["name"])
+    except NO_PREDICTOR:
+        return None
+
+
 def _ready(address: str, ready: Answer) -> SeenPredictor | None:
     """A predictor that answers well; None where it is none."""
     if ready.status != 200:
