@@ -11,7 +11,8 @@ from services.doctor.wholeness import look_at, newest_whole
 from si_stream.checkpoints.store import STATE, CheckpointStore
 from si_stream.errors import CorruptCheckpoint
 from tests.services.doctor.models import checkpointed, damage
-from tests.streams import settings
+from tests.services.test_learner_host import MESSAGES, run
+from tests.streams import memory_broker, settings
 
 
 def soon() -> float:
@@ -42,6 +43,18 @@ def test_a_file_that_is_gone_and_a_manifest_that_is_damaged_are_told_of(tmp_path
         file.write(b" ")
     with pytest.raises(CorruptCheckpoint, match=r"manifest\.json .* does not have the SHA-256"):
         look_at(store, path, 0.0)
+
+
+def test_a_holdout_file_belongs_to_each_checkpoint_that_names_it(tmp_path: Path) -> None:
+    run(memory_broker(MESSAGES), settings(tmp_path))
+    store = CheckpointStore(tmp_path)
+    path = next(store.newest_first())
+    assert look_at(store, path, soon())[1] is True
+    held = next(file for file in store.files_of(path, store.manifest(path)) if file.name != STATE)
+    with held.open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(CorruptCheckpoint, match=f"{held.name} does not have the SHA-256"):
+        look_at(store, path, soon())
 
 
 def test_the_newest_whole_one_is_told_by_what_was_read_and_nothing_is_read_again(
