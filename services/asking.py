@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 ANSWER_SECONDS = 3.0
 LIMIT_BYTES = 64 * 2**20
+NO_ANSWER = (ValueError, RecursionError, OSError, HTTPException)
 
 
 class Answer(NamedTuple):
@@ -30,9 +31,9 @@ def ask(url: str, timeout_seconds: float = ANSWER_SECONDS) -> Answer | None:
         with error:
             try:
                 return Answer(error.code, json.loads(error.read(LIMIT_BYTES)))
-            except (ValueError, OSError, HTTPException):
+            except NO_ANSWER:
                 return None
-    except (ValueError, OSError, HTTPException):
+    except NO_ANSWER:
         return None
 
 

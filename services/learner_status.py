@@ -46,7 +46,7 @@ class LearnerStatus(BaseModel):
     version: str = Field(description="of si-stream")
     written_seconds: float = Field(description="Unix time, at most a second ago while it lives")
     started_seconds: float = Field(description="Unix time")
-    pid: int
+    pid: int = Field(gt=0, lt=2**31)
     status: Kind = Field(
         description="learning; waiting for one of several partitions; idle, as no batch was "
         "learned for ten seconds; stopped in good order, with all saved that can be"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from services.checkpointing import NEAR_RATIO, retention_margin
-from services.doctor.directory import newest_whole
 from services.doctor.finding import Finding, fail, ok, refused, warn
+from services.doctor.wholeness import newest_whole
 from services.positions import out_of_range
 from services.quantities import megabytes
 from si_stream.brokers import open_broker
@@ -27,8 +27,7 @@ MOVE = (
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    newest = newest_whole(settings.directory)
-    manifest = newest.manifest if newest else None
+    manifest = newest_whole(settings.directory)
     url = settings.stream.broker
     file = embedded_file(url)
     if file is not None and not file.exists():

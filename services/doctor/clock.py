@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from services.doctor.broker import opened
-from services.doctor.directory import newest_whole
 from services.doctor.finding import Finding, ok, warn
+from services.doctor.wholeness import newest_whole
 from services.quantities import seconds
 from si_stream.errors import SIStreamError
 from si_stream.settings import Settings
@@ -60,7 +60,7 @@ def of_written(directory: Path, now: float) -> Finding:
     newest = newest_whole(directory)
     if newest is None:
         return ok(about, "there is none to compare with")
-    ahead = newest.manifest.written_seconds - now
+    ahead = newest.written_seconds - now
     if ahead > TOLERANCE_SECONDS:
         return warn(
             about,

@@ -7,25 +7,18 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from services.doctor.finding import Finding, fail, ok, warn
+from services.doctor.wholeness import look_at
 from services.learner_status import read_status
 from services.processes import is_alive
 from services.quantities import seconds
 from services.resuming import changes
-from si_stream.checkpoints.store import Checkpoint, CheckpointStore, Manifest, label
+from si_stream.checkpoints.store import CheckpointStore, Manifest, label
 from si_stream.errors import CorruptCheckpoint
 from si_stream.settings import Settings
 from si_stream.state import Identity
 
-
-def newest_whole(directory: Path) -> Checkpoint | None:
-    """The checkpoint that a learner would go on from."""
-    store = CheckpointStore(directory)
-    for path in store.newest_first():
-        try:
-            return store.read(path)
-        except CorruptCheckpoint:
-            continue
-    return None
+NEWEST_SECONDS = 20.0  # less than a check may take
+ALL_SECONDS = 10.0
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -42,17 +35,26 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield of_learner(settings)
 
 
-def of_checkpoints(directory: Path) -> Generator[Finding, None, Manifest | None]:
-    """What there is. Returns the newest whole one's manifest."""
-    about, store = "directory: checkpoints", CheckpointStore(directory)
+def of_checkpoints(
+    directory: Path, newest_seconds: float = NEWEST_SECONDS, all_seconds: float = ALL_SECONDS
+) -> Generator[Finding, None, Manifest | None]:
+    """What there is. Returns the newest whole one's manifest.
+
+    Args:
+        newest_seconds: that reading may take until a whole one is found.
+        all_seconds: that it may take to read older ones too.
+    """
+    about, store, began = "directory: checkpoints", CheckpointStore(directory), time.monotonic()
     paths = [*store.newest_first()]
-    damaged, newest, named = [], None, ""
+    damaged, newest, named, read = [], None, "", 0
     for path in paths:
+        deadline = began + (newest_seconds if newest is None else all_seconds)
         try:
-            manifest = store.read(path).manifest
+            manifest, is_read = look_at(store, path, deadline)
         except CorruptCheckpoint as error:
             damaged.append((label(path), error))
             continue
+        read += is_read
         if newest is None:
             newest, named = manifest, label(path)
     if not paths:
@@ -67,9 +69,10 @@ def of_checkpoints(directory: Path) -> Generator[Finding, None, Manifest | None]
         )
         return None
     age = max(0.0, time.time() - newest.written_seconds)
+    unread = len(paths) - len(damaged) - read
     shown = (
-        f"{len(paths) - len(damaged)} whole, the newest {named} of {seconds(age)} ago at step "
-        f"{newest.ledger.steps:,}"
+        f"{read} whole{f', {unread} not read for want of time' if unread else ''}, the newest "
+        f"{named} of {seconds(age)} ago at step {newest.ledger.steps:,}"
     )
     if damaged:
         names = ", ".join(name for name, _ in damaged)

@@ -6,12 +6,14 @@ Invariant: the file that is written to see that is gone afterwards.
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from services.doctor.broker import embedded_file
 from services.doctor.finding import Finding, fail, ok, warn
 from services.doctor.network import LEARNED_BYTES, SERVED_BYTES, full_size
 from services.journal import LIMIT_BYTES
@@ -24,20 +26,24 @@ SLOW_SECONDS = 0.2  # ten files and directories are synced for a checkpoint
 FEW_INODES = 1000
 NOT_FOR_SQLITE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs")
 VOLATILE = ("tmpfs", "ramfs")
+MOUNTS = Path("/proc/self/mountinfo")
+ESCAPED = re.compile(r"\\([0-7]{3})")
+"""As the kernel writes blanks and backslashes in a mount point; all else stands as it is."""
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     directory = existing(settings.directory)
-    if not directory.is_dir():
-        return  # which is told of with the directory
-    yield of_writing(directory)
-    free = os.statvfs(directory)
-    yield of_space(settings, free.f_bavail * free.f_frsize)
-    yield of_inodes(free.f_files, free.f_favail)
-    embedded = settings.stream.broker.startswith("embedded:")
-    mounts = Path("/proc/self/mountinfo")
-    if mounts.exists():
-        yield of_kind(kind_of(directory, mounts.read_text("utf-8")), embedded=embedded)
+    if directory.is_dir():  # where it is none, that is told of with the directory
+        yield of_writing(directory)
+        free = os.statvfs(directory)
+        yield of_space(settings, free.f_bavail * free.f_frsize)
+        yield of_inodes(free.f_files, free.f_favail)
+    if MOUNTS.exists():
+        mounts = MOUNTS.read_text("utf-8", "surrogateescape")
+        if directory.is_dir():
+            yield of_kind(kind_of(directory, mounts))
+        if (log := embedded_file(settings.stream.broker)) is not None:
+            yield of_log(log, kind_of(existing(log), mounts))
 
 
 def existing(path: Path) -> Path:
@@ -137,19 +143,26 @@ def of_inodes(total: int, free: int) -> Finding:
     return ok(about, seen)
 
 
-def of_kind(kind: str, *, embedded: bool) -> Finding:
-    about, seen = "disk: file system", kind
-    if embedded and kind.startswith(NOT_FOR_SQLITE):
+def of_kind(kind: str) -> Finding:
+    """Of the file system that the model's directory is on."""
+    about = "disk: file system"
+    if kind in VOLATILE:
+        return warn(
+            about,
+            f"{kind}, which lies in memory: what is learned does not outlive this machine",
+            "name a --directory on a disk",
+        )
+    return ok(about, kind)
+
+
+def of_log(file: Path, kind: str) -> Finding:
+    """Of the file system that an embedded log is on, which need not be the directory's."""
+    about, seen = "disk: embedded log", f"{file} is on {kind}"
+    if kind.startswith(NOT_FOR_SQLITE):
         return fail(
             about,
             f"{seen}, which lies on a network, where an embedded log is not safe",
             "put it on a disk of this machine (--broker embedded:PATH), or take Kafka",
-        )
-    if kind in VOLATILE:
-        return warn(
-            about,
-            f"{seen}, which lies in memory: what is learned does not outlive this machine",
-            "name a --directory on a disk",
         )
     return ok(about, seen)
 
@@ -163,7 +176,7 @@ def kind_of(directory: Path, mounts: str) -> str:
     found, longest = "unknown", -1
     for line in mounts.splitlines():
         mount, _, rest = line.partition(" - ")
-        point = Path(mount.split(" ")[4].encode().decode("unicode_escape"))
+        point = Path(ESCAPED.sub(lambda found: chr(int(found[1], 8)), mount.split(" ")[4]))
         if directory.resolve().is_relative_to(point) and len(point.parts) >= longest:
             found, longest = rest.split(" ")[0], len(point.parts)
     return found

@@ -4,48 +4,111 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from services.asking import ask, url_of
-from services.doctor.finding import Finding, fail, ok
+from services.doctor.finding import Finding, State, fail, ok, warn
+from services.learner_status import LearnerStatus, read_status
+from services.status.predictor import model_of, not_ready
 from si_stream.settings import Settings
+
+OTHER = "in use by another program"
+
+
+class Told(NamedTuple):
+    """Of what listens at a port that is taken."""
+
+    state: State
+    seen: str
+    advice: str = ""
+    """What to do about a warning."""
+
+
+OfOurs = Callable[[Settings, str], Told]
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     learner, predictor = settings.learner, settings.predictor
     yield of_port(
-        ("learner", "learner.metrics"), learner.metrics_host, learner.metrics_port, "/health"
+        "learner.metrics_", learner.metrics_host, learner.metrics_port, settings, of_learner
     )
-    yield of_port(("predictor", "predictor."), predictor.host, predictor.port, "/healthz/live")
+    yield of_port("predictor.", predictor.host, predictor.port, settings, of_predictor)
 
 
-def of_port(who: tuple[str, str], host: str, port: int, path: str) -> Finding:
+def of_port(setting: str, host: str, port: int, settings: Settings, of_ours: OfOurs) -> Finding:
     """Args:
-    who: whose it is, and how its settings begin.
-    path: what a process of ours answers there as JSON with a `status`.
+    setting: how those of the port begin.
+    of_ours: looks at what listens there.
     """
-    name, setting = who
-    setting += "" if setting.endswith(".") else "_"
-    about = f"ports: {name}"
+    about, place = f"ports: {setting.partition('.')[0]}", f"{port} of {host}"
     if port == 0:
         return ok(about, "any free one is taken")
     error = listening_fails(host, port)
     if error is None:
-        return ok(about, f"{port} of {host} is free")
-    if error.errno == errno.EADDRINUSE:
-        answer = ask(f"{url_of(host, port)}{path}")
-        if answer and isinstance(answer.body, dict) and "status" in answer.body:
-            return ok(about, f"{port} of {host} is answered by a {name}: {answer.body['status']}")
+        return ok(about, f"{place} is free")
+    if error.errno != errno.EADDRINUSE:
         return fail(
             about,
-            f"{port} of {host} is in use by another program",
-            f"stop what listens there (ss --tcp --listening --processes), or set {setting}port",
+            f"{place} cannot be listened on: {error.strerror}",
+            f"set {setting}host to an address of this machine, {setting}port to 1024 or above",
         )
-    return fail(
-        about,
-        f"{port} of {host} cannot be listened on: {error.strerror}",
-        f"set {setting}host to an address of this machine, {setting}port to 1024 or above",
-    )
+    told = of_ours(settings, url_of(host, port))
+    seen = f"{place} is {told.seen}"
+    if told.state == "warn":
+        return warn(about, seen, told.advice)
+    if told.state == "fail":
+        advice = f"stop what listens there (ss --tcp --listening --processes), or set {setting}port"
+        return fail(about, seen, advice)
+    return ok(about, seen)
+
+
+def of_learner(settings: Settings, url: str) -> Told:
+    """Whether it is the learner that writes in this directory."""
+    answer = ask(f"{url}/health")
+    try:
+        status = LearnerStatus.model_validate(answer.body if answer else None)
+    except ValidationError:
+        return Told("fail", OTHER)
+    seen = f"answered by a learner: {status.status}"
+    if status.model != settings.model.name:
+        return Told("fail", f"taken by the learner of another model, {status.model}")
+    written = read_status(settings.directory)
+    if written is None:
+        return Told(
+            "warn",
+            f"{seen}; no learner has written a status into {settings.directory}",
+            "where it learns another model, set learner.metrics_port or --directory",
+        )
+    if (status.pid, status.epoch) != (written.pid, written.epoch):
+        return Told(
+            "fail",
+            f"taken by another learner (process {status.pid}, epoch {status.epoch}) than that of "
+            f"{settings.directory} (process {written.pid}, epoch {written.epoch})",
+        )
+    return Told("ok", seen)
+
+
+def of_predictor(settings: Settings, url: str) -> Told:
+    """Whether it is a predictor of this model."""
+    answer = ask(f"{url}/tasks")
+    if answer is None:
+        return Told("fail", OTHER)
+    if (reason := not_ready(answer)) is not None:
+        return Told(
+            "warn",
+            f"answered by a predictor that is not ready, of which model cannot be told: {reason}",
+            "look again in some seconds; without a snapshot it stays so until a learner has "
+            "written one",
+        )
+    model = model_of(answer)
+    if model is None:
+        return Told("fail", OTHER)
+    if model != settings.model.name:
+        return Told("fail", f"taken by a predictor of another model, {model}")
+    return Told("ok", "answered by a predictor of this model")
 
 
 def listening_fails(host: str, port: int) -> OSError | None:

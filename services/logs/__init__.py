@@ -10,12 +10,15 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from services.logs.lines import JsonLines, TextLines, has_colours
+from services.logs.lines import JsonLines, TextLines, has_colours, json_line, rfc3339
 from si_stream.settings import LogOptions
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 Place = Callable[[], Mapping[str, Any]]
 """Where learning is, as fields of a line; nothing while it is nowhere yet."""
@@ -38,18 +41,41 @@ class _Placed(logging.Filter):
 _placed = _Placed()
 
 
+class _JsonHandler(logging.StreamHandler[TextIO]):
+    """Says of a call that cannot be made a line, such as `"%d", "x"`, just that, as a line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        kind, error, _ = sys.exc_info()
+        with suppress(Exception):  # where not even that works, nothing is left to say it on
+            failure = f"{kind.__name__ if kind else 'Error'}: {error}"
+            fields = {
+                "time": rfc3339(record.created),
+                "level": "error",
+                "logger": record.name,
+                "message": f"a line of {record.pathname}:{record.lineno} cannot be logged: "
+                + failure,
+                "unformatted": str(record.msg),
+            }
+            self.stream.write(json_line(fields) + self.terminator)
+            self.flush()
+
+
 def log_to_stderr(options: LogOptions) -> None:
     """Begin the log of this process; whatever logs, warns or fails in it is a line of it."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonLines() if options.format == "json" else TextLines(colours=has_colours(sys.stderr))
-    )
+    handler: logging.StreamHandler[TextIO]
+    if options.format == "json":
+        handler = _JsonHandler()
+        handler.setFormatter(JsonLines())
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(TextLines(colours=has_colours(sys.stderr)))
     handler.addFilter(_placed)
     logging.basicConfig(level=options.level.upper(), handlers=[handler])
     logging.captureWarnings(True)
     if options.format == "json":
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_of_thread
+        sys.unraisablehook = _log_unraisable
 
 
 @contextmanager
@@ -82,3 +108,11 @@ def _log_uncaught_of_thread(failed: threading.ExceptHookArgs) -> None:
     error = failed.exc_value or failed.exc_type()
     exception = (failed.exc_type, error, failed.exc_traceback)
     _logger.critical("thread %s ended by %s", name, failed.exc_type.__name__, exc_info=exception)
+
+
+def _log_unraisable(failed: UnraisableHookArgs) -> None:
+    """Of what has no caller to be raised to, such as `__del__`."""
+    error = failed.exc_value or failed.exc_type()
+    exception = (failed.exc_type, error, failed.exc_traceback)
+    where = failed.err_msg or "ignored an exception in"
+    _logger.error("%s %r", where, failed.object, exc_info=exception)

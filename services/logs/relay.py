@@ -35,13 +35,17 @@ def announce(options: LogOptions, text: str, **fields: Any) -> None:
 
 
 def _tell_json(name: str, line: str) -> None:
+    _write(_with_process(name, line) or json_line(_line("warning", name, line) | {"process": name}))
+
+
+def _with_process(name: str, line: str) -> str | None:
+    """A line of JSON with the child's name in it; None of any other, such as a complaint about the
+    settings, the runtime's last word, or what is nested too deep to be read or written."""
     try:
         told = json.loads(line)
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):  # a complaint about the settings, or the runtime's last word
-        told = _line("warning", name, line)
-    _write(json_line(told | {"process": name}))
+        return json_line(told | {"process": name}) if isinstance(told, dict) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _write(line: str) -> None:

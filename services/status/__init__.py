@@ -6,6 +6,7 @@ Invariant: it is well where the learner is at work, and every predictor that was
 from __future__ import annotations
 
 from services.status import learner, predictor
+from services.status.address import checked
 from services.status.seen import SeenPredictor, ServiceStatus
 from si_stream.errors import SIStreamError
 from si_stream.settings import Settings
@@ -17,10 +18,12 @@ def run(
     """Show it, with ``watch`` each second until Ctrl-C; whether it is well.
 
     Raises:
+        SettingsError: what is given for an address is none.
         SIStreamError: there is nothing to be seen.
     """
     from services.status.screen import show, show_each_second
 
+    url, predictor_url = checked("--url", url), checked("--predictor", predictor_url)
     if watch:
         return show_each_second(lambda: look(settings, url, predictor_url), as_json=as_json)
     seen = look(settings, url, predictor_url)
@@ -37,7 +40,7 @@ def look(settings: Settings, url: str | None, predictor_url: str | None) -> Serv
         of the settings.
     """
     seen = learner.at_address(url) if url else learner.in_directory(settings.directory)
-    address = predictor_url.rstrip("/") if predictor_url else predictor.address_of(settings)
+    address = predictor_url or predictor.address_of(settings)
     served = SeenPredictor(address=address)
     if address:
         model = seen.status.model if seen.status else None

@@ -32,7 +32,7 @@ def in_directory(directory: Path) -> SeenLearner:
 
 def at_address(url: str) -> SeenLearner:
     """As it answers at its metrics address."""
-    address = url.rstrip("/").removesuffix("/metrics").removesuffix("/health")
+    address = url.removesuffix("/metrics").removesuffix("/health")
     answer = ask(f"{address}/health")
     try:
         status = LearnerStatus.model_validate(answer.body) if answer else None

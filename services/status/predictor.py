@@ -9,6 +9,9 @@ from services.asking import Answer, ask, url_of
 from services.status.seen import Knowledge, KnownTask, SeenPredictor
 from si_stream.settings import Settings
 
+NO_PREDICTOR = (KeyError, TypeError, AttributeError, ValueError)
+"""What reading the answer of another program, or of another version, may end in."""
+
 
 def at_address(address: str, model: str | None, *, wanted: bool) -> SeenPredictor:
     """Args:
@@ -19,25 +22,48 @@ def at_address(address: str, model: str | None, *, wanted: bool) -> SeenPredicto
     if ready is None:
         problem = "nothing answers there; start one (si-stream predictor)" if wanted else None
         return SeenPredictor(address=address, problem=problem)
-    tasks = ask(f"{address}/tasks") if ready.status == 200 else None
-    try:
-        if ready.status != 200:
-            detail = str(ready.body["detail"])
-            return SeenPredictor(address=address, problem=detail)
-        version = ready.body["version"]
-        served = tasks.body["model"]["name"] if tasks else None
-        seen = SeenPredictor(
-            address=address,
-            ready=True,
-            model=served,
-            version=(version["epoch"], version["step"]),
-        )
-    except (KeyError, TypeError):
+    if (reason := not_ready(ready)) is not None:
+        return SeenPredictor(address=address, problem=reason)
+    seen = _ready(address, ready)
+    if seen is None:
         problem = "what answers there is no predictor; name its --predictor"
         return SeenPredictor(address=address, problem=problem if wanted else None)
-    if None not in (model, served) and served != model:
-        seen.problem = f"it serves another model, {served}; name this one's with --predictor"
+    if None not in (model, seen.model) and seen.model != model:
+        seen.problem = f"it serves another model, {seen.model}; name this one's with --predictor"
     return seen
+
+
+def not_ready(answer: Answer) -> str | None:
+    """Why a predictor that answered has no model yet; None of any other answer."""
+    if answer.status != 503 or not isinstance(answer.body, dict):
+        return None
+    detail = answer.body.get("detail")
+    return detail if isinstance(detail, str) else None
+
+
+def model_of(tasks: Answer) -> str | None:
+    """The model that a predictor's tasks are of; None where the answer is no predictor's."""
+    try:
+        return str(tasks.body["model"]["name"])
+    except NO_PREDICTOR:
+        return None
+
+
+def _ready(address: str, ready: Answer) -> SeenPredictor | None:
+    """A predictor that answers well; None where it is none."""
+    if ready.status != 200:
+        return None
+    tasks = ask(f"{address}/tasks")
+    try:
+        version = ready.body["version"]
+        return SeenPredictor(
+            address=address,
+            ready=True,
+            model=tasks.body["model"]["name"] if tasks else None,
+            version=(version["epoch"], version["step"]),
+        )
+    except NO_PREDICTOR:
+        return None
 
 
 def address_of(settings: Settings) -> str | None:
@@ -47,14 +73,19 @@ def address_of(settings: Settings) -> str | None:
 
 
 def knowledge_of(address: str) -> Knowledge | None:
-    """What a predictor that is ready knows."""
+    """What a predictor that is ready knows; None where it does not say so as this version does."""
     tasks, matrices = ask(f"{address}/tasks"), ask(f"{address}/accuracy-matrix")
-    if not (_well(tasks) and _well(matrices)):
+    if tasks is None or matrices is None:
         return None
-    assert tasks is not None
-    assert matrices is not None
-    tracks: dict[str, Any] = matrices.body["tracks"]
-    version = tasks.body["version"]
+    try:
+        return _known(address, tasks.body, matrices.body)
+    except NO_PREDICTOR:
+        return None
+
+
+def _known(address: str, tasks: Any, matrices: Any) -> Knowledge:
+    tracks: dict[str, Any] = matrices["tracks"]
+    version = tasks["version"]
     return Knowledge(
         source=address,
         version=(version["epoch"], version["step"]),
@@ -68,7 +99,7 @@ def knowledge_of(address: str) -> Knowledge | None:
                     name: track["forgetting"].get(task["name"]) for name, track in tracks.items()
                 },
             )
-            for task in tasks.body["tasks"]
+            for task in tasks["tasks"]
         ],
         average_accuracy={name: track["average_accuracy"] for name, track in tracks.items()},
         mean_forgetting={name: track["mean_forgetting"] for name, track in tracks.items()},
@@ -102,7 +133,3 @@ def knowledge_in(directory: Path) -> Knowledge | None:
         average_accuracy={name: track.average_accuracy() for name, track in tracks.items()},
         mean_forgetting={name: track.mean_forgetting() for name, track in tracks.items()},
     )
-
-
-def _well(answer: Answer | None) -> bool:
-    return answer is not None and answer.status == 200

@@ -199,18 +199,37 @@ class CheckpointStore:
         """Raises:
         CorruptCheckpoint: it is not what its name says, or of a format not known here.
         """
+        manifest = self.manifest(path)
+        try:
+            tensors = load(files.read_checked(path / STATE, manifest.state_sha256))
+            held = {task: self._held(name) for task, name in manifest.holdouts.items()}
+            return Checkpoint(manifest, tensors, held)
+        except (SafetensorError, KeyError) as error:
+            raise _unreadable(path, error) from error
+
+    def manifest(self, path: Path) -> Manifest:
+        """Of a checkpoint whose other files may be damaged.
+
+        Raises:
+            CorruptCheckpoint: it is not what its name says, or of a format not known here.
+        """
         named = files.parse_name(path)
         if named is None:
             raise CorruptCheckpoint(f"{path} is not named NUMBER-SHA256; it is no checkpoint")
         text = files.read_checked(path / MANIFEST, named[1])
         try:
-            manifest = Manifest.model_validate_json(text)
-            tensors = load(files.read_checked(path / STATE, manifest.state_sha256))
-            held = {task: self._held(name) for task, name in manifest.holdouts.items()}
-            return Checkpoint(manifest, tensors, held)
-        except (ValidationError, SafetensorError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise CorruptCheckpoint(f"{path} cannot be read: {reason}") from error
+            return Manifest.model_validate_json(text)
+        except ValidationError as error:
+            raise _unreadable(path, error) from error
+
+    def files_of(self, path: Path, manifest: Manifest) -> dict[Path, str]:
+        """Beside the manifest, the files that a checkpoint needs, and the SHA-256 of each.
+
+        Raises:
+            CorruptCheckpoint: a name in it is none of a file.
+        """
+        held = dict(self._file_of(name) for name in manifest.holdouts.values())
+        return {path / STATE: manifest.state_sha256, **held}
 
     def prune(self, epoch: int, keep: int, keep_at_boundaries: int) -> dict[int, Position]:
         """Remove all checkpoints up to an epoch but the newest ``keep`` and, of those before, the
@@ -277,11 +296,14 @@ class CheckpointStore:
         return name
 
     def _held(self, name: str) -> HoldoutSet:
+        return HoldoutSet(**load(files.read_checked(*self._file_of(name))))
+
+    def _file_of(self, name: str) -> tuple[Path, str]:
         path = self.holdouts / Path(name).name
         named = files.parse_name(path)
         if named is None:
             raise CorruptCheckpoint(f"{name!r} is no name of a holdout file")
-        return HoldoutSet(**load(files.read_checked(path, named[1])))
+        return path, named[1]
 
     def _known(self, path: Path) -> _Kept:
         """What pruning must know of a checkpoint, read once; of a damaged one nothing."""
@@ -298,3 +320,7 @@ def label(path: Path) -> str:
     """EPOCH/NUMBER, by which people name a checkpoint."""
     named = files.parse_name(path)
     return f"{int(path.parts[-3])}/{named[0] if named else path.name}"
+
+
+def _unreadable(path: Path, error: Exception) -> CorruptCheckpoint:
+    return CorruptCheckpoint(f"{path} cannot be read: {str(error).splitlines()[0]}")

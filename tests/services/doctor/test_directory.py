@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.doctor.directory import look, newest_whole
+from services.doctor.directory import look, of_checkpoints
+from services.doctor.wholeness import newest_whole
 from services.learner_status import NAME
 from tests.services.doctor.models import checkpointed, damage, state_of
 from tests.services.statuses import a_status
@@ -41,12 +42,30 @@ def test_of_checkpoints_the_damaged_are_told_of_and_the_newest_whole_one_counts(
     assert "damaged: 2/1 → look at the disk: " in text
     newest = newest_whole(tmp_path)
     assert newest is not None
-    assert newest.manifest.epoch == 1
+    assert newest.epoch == 1
     damage(first)
     kind, text = state_of(look(chosen), about)
     assert kind == "fail"
     assert "all 2 are damaged: " in text
     assert newest_whole(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("newest_seconds", "all_seconds", "seen"),
+    [
+        (60.0, 60.0, "3 whole, the newest 3/1 of "),
+        (60.0, 0.0, "1 whole, 2 not read for want of time, the newest 3/1 of "),
+        (0.0, 0.0, "0 whole, 3 not read for want of time, the newest 3/1 of "),
+    ],
+)
+def test_of_checkpoints_too_large_to_be_read_in_time_it_is_said_that_they_were_not(
+    newest_seconds: float, all_seconds: float, seen: str, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        checkpointed(settings(tmp_path))
+    [finding] = of_checkpoints(tmp_path, newest_seconds, all_seconds)
+    assert finding.state == "ok"
+    assert finding.seen.startswith(seen)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from services.doctor.disk import (
     of_inodes,
     of_kind,
     of_latency,
+    of_log,
     used_bytes,
 )
 from services.doctor.network import full_size
@@ -106,6 +107,7 @@ MOUNTS = """\
 30 21 0:40 / /mnt/my\\040share rw - nfs4 server:/ rw
 31 30 0:41 / /mnt/my\\040share/local rw - xfs /dev/b rw
 32 21 0:42 / /scratch rw - tmpfs tmpfs rw
+33 21 0:43 / /mnt/données\\040é\\134x rw - nfs server:/d rw
 """
 
 
@@ -114,6 +116,7 @@ def test_the_file_system_is_that_of_the_nearest_mount() -> None:
     assert kind_of(Path("/mnt/my share/local/model"), MOUNTS) == "xfs"
     assert kind_of(Path("/scratch"), MOUNTS) == "tmpfs"
     assert kind_of(Path("/scratches"), MOUNTS) == "ext4"
+    assert kind_of(Path("/mnt/données é\\x/model"), MOUNTS) == "nfs"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts are told of in another way")
@@ -123,7 +126,34 @@ def test_the_file_systems_of_this_machine_are_found(tmp_path: Path) -> None:
 
 
 def test_a_network_is_no_place_for_an_embedded_log_and_memory_none_for_a_model() -> None:
-    assert of_kind("nfs4", embedded=True).state == "fail"
-    assert of_kind("nfs4", embedded=False).state == "ok"
-    assert of_kind("tmpfs", embedded=False).state == "warn"
-    assert of_kind("ext4", embedded=True).state == "ok"
+    assert of_log(Path("log"), "nfs4").state == "fail"
+    assert of_log(Path("log"), "ext4").state == "ok"
+    assert of_kind("nfs4").state == "ok"
+    assert of_kind("tmpfs").state == "warn"
+
+
+def test_an_embedded_log_is_looked_at_where_it_lies_and_not_where_the_model_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "share" / "log.sqlite")
+    (tmp_path / "mountinfo").write_text(
+        "21 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
+        f"30 21 0:40 / {tmp_path}/share rw - nfs4 server:/ rw\n"
+    )
+    monkeypatch.setattr("services.doctor.disk.MOUNTS", tmp_path / "mountinfo")
+
+    def kinds(directory: str, broker: str) -> dict[str, str]:
+        chosen = settings(tmp_path / directory, stream={"broker": broker})
+        about = ("disk: file system", "disk: embedded log")
+        found = named(look(chosen))
+        return {name: found[name].state for name in about if name in found}
+
+    well, ill = {"disk: embedded log": "ok"}, {"disk: embedded log": "fail"}
+    directory = {"disk: file system": "ok"}
+    assert kinds("model", f"embedded:{tmp_path}/share/new/log.sqlite") == directory | ill
+    assert kinds("share/model", f"embedded:{tmp_path}/log.sqlite") == directory | well
+    assert kinds("mountinfo", f"embedded:{tmp_path}/share/log.sqlite") == ill
+    assert kinds("share/model", "kafka://127.0.0.1:1") == directory
+    (tmp_path / "share" / "log.sqlite").touch()
+    assert kinds("model", f"embedded:{tmp_path}/link") == directory | ill

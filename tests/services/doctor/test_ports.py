@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry
 from services.boundary_requests import BoundaryRequests
 from services.doctor.ports import look
 from services.learner_pages import Pages, served_pages
+from services.learner_status import NAME, LearnerStatus
 from services.processes import Child
 from si_stream.settings import Settings
 from tests.services.doctor.models import state_of
 from tests.services.learner_process import wait_for_metrics
+from tests.services.other_programs import answering
+from tests.services.predictor.serving import Teacher, model_options, serving
 from tests.services.statuses import a_status
 from tests.streams import memory_broker, settings
 
@@ -44,26 +47,10 @@ def test_a_port_that_is_free_stays_so(who: str) -> None:
     assert state_of(look(with_port(who, 0)), f"ports: {who}")[0] == "ok"
 
 
-class Other(BaseHTTPRequestHandler):
-    """Of another program, which answers everything."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"of": "another"}')
-
-    def log_message(self, *arguments: Any) -> None:
-        """No line for each request."""
-
-
 @pytest.fixture
 def other() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Other) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with answering(200, {"status": "of another"}) as port:
+        yield port
 
 
 @WHO
@@ -90,21 +77,63 @@ def test_one_that_speaks_no_http_is_another_programs() -> None:
         thread.join()
 
 
-def test_a_port_of_our_learner_is_well() -> None:
+def seen_learner(directory: Path, **changes: Any) -> tuple[str, str]:
+    """What is told where a learner answers with a status like this."""
+
+    def status() -> LearnerStatus:
+        return a_status(**{"model": "si-stream", **changes})
+
     asked = BoundaryRequests(settings(), memory_broker([]))
-    with served_pages("127.0.0.1", 0, Pages(CollectorRegistry(), a_status, asked)) as address:
+    with served_pages("127.0.0.1", 0, Pages(CollectorRegistry(), status, asked)) as address:
         port = int(address.removesuffix("/metrics").rpartition(":")[2])
-        kind, text = state_of(look(with_port("learner", port)), "ports: learner")
-    assert (kind, text) == ("ok", f"{port} of 127.0.0.1 is answered by a learner: learning → ")
+        chosen = with_port("learner", port).model_copy(update={"directory": directory})
+        kind, text = state_of(look(chosen), "ports: learner")
+    return kind, text.removeprefix(f"{port} of 127.0.0.1 is ")
 
 
-def test_a_port_of_our_predictor_is_well(started: list[Child]) -> None:
+def test_a_port_of_our_learner_is_well_and_that_of_another_model_or_directory_is_not(
+    tmp_path: Path,
+) -> None:
+    kind, text = seen_learner(tmp_path)
+    assert kind == "warn"
+    assert f"no learner has written a status into {tmp_path} → " in text
+    (tmp_path / NAME).write_text(a_status(model="si-stream").model_dump_json())
+    assert seen_learner(tmp_path) == ("ok", "answered by a learner: learning → ")
+    kind, text = seen_learner(tmp_path, model="faces")
+    assert kind == "fail"
+    assert text.startswith("taken by the learner of another model, faces → stop what listens ")
+    for changes in ({"pid": 8}, {"epoch": 2}):
+        kind, text = seen_learner(tmp_path, **changes)
+        assert kind == "fail"
+        assert text.startswith("taken by another learner (process ")
+        assert f"than that of {tmp_path} (process 7, epoch 1) → " in text
+
+
+def test_of_a_predictor_without_a_snapshot_nobody_can_tell_whose_it_is(
+    started: list[Child],
+) -> None:
     started.append(child := Child("predictor", settings=with_port("predictor", 0)))
     wait_for_metrics(child)
     assert child.address is not None
     port = int(child.address.rpartition(":")[2])
     kind, text = state_of(look(with_port("predictor", port)), "ports: predictor")
-    assert (kind, text) == ("ok", f"{port} of 127.0.0.1 is answered by a predictor: live → ")
+    assert kind == "warn"
+    assert "of which model cannot be told: no snapshot has been loaded yet" in text
+
+
+@pytest.mark.parametrize(("model", "state"), [("si-stream", "ok"), ("faces", "fail")])
+def test_a_port_of_our_predictor_is_well_and_that_of_another_models_is_not(
+    model: str, state: str, tmp_path: Path
+) -> None:
+    teacher = Teacher(tmp_path, model_options(name=model))
+    teacher.teach()
+    teacher.publish()
+    with serving(tmp_path) as running:
+        running.wait_until_ready()
+        port = int(running.url.rpartition(":")[2])
+        kind, text = state_of(look(with_port("predictor", port)), "ports: predictor")
+    assert kind == state
+    assert ("taken by a predictor of another model, faces → " in text) == (state == "fail")
 
 
 @WHO

@@ -145,6 +145,11 @@ warnings.warn("a warning")
 thread = threading.Thread(target=lambda: 1 / 0, name="worker")
 thread.start()
 thread.join()
+logging.getLogger("kafka.client").info("%d is bad", "x")
+class Holds:
+    def __del__(self):
+        raise OSError("cannot be closed")
+Holds()
 raise KeyError("nobody caught it")
 """
 
@@ -155,8 +160,13 @@ def test_libraries_warnings_and_what_nobody_caught_are_lines_like_any_other() ->
     assert [one["logger"] for one in told[:3]] == ["kafka.client", "uvicorn.error", "py.warnings"]
     assert "UserWarning: a warning" in told[2]["message"]
     assert told[3]["message"] == "thread worker ended by ZeroDivisionError"
-    assert told[4]["exception"].endswith("KeyError: 'nobody caught it'")
-    assert len(told) == 5
+    assert (told[4]["logger"], told[4]["level"]) == ("kafka.client", "error")
+    assert " cannot be logged: TypeError: " in told[4]["message"]
+    assert told[4]["unformatted"] == "%d is bad"
+    assert "Holds.__del__" in told[5]["message"]
+    assert told[5]["exception"].endswith("OSError: cannot be closed")
+    assert told[6]["exception"].endswith("KeyError: 'nobody caught it'")
+    assert len(told) == 7
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -177,6 +187,18 @@ def test_lines_of_children_are_passed_on(form: Any, capsys: pytest.CaptureFixtur
     assert {two["level"], three["level"]} == {"warning"}
     [ready] = parsed(shown.out)
     assert (ready["message"], ready["predictor"]) == ("ready", "http://one")
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"a":' * 100_000, '{"a":' * 300 + "1" + "}" * 300, "9" * 5_000]
+)
+def test_a_line_that_is_nested_too_deep_is_passed_on_as_it_is(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passing_on(LogOptions(format="json"))("learner", line)
+    [told] = parsed(capsys.readouterr().err)
+    assert told["process"] == "learner"
+    assert (told["level"], told["message"]) == ("warning", line)
 
 
 def learned(directory: Path, **log: str) -> Child:

@@ -23,6 +23,7 @@ from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.messages.kinds import Boundary
 from tests.services.learner_process import wait_until
+from tests.services.other_programs import answering
 from tests.services.predictor.serving import Running, Teacher, model_options, serving
 from tests.services.statuses import a_status
 from tests.streams import filled, memory_broker, samples, settings
@@ -162,6 +163,45 @@ def test_a_status_that_is_damaged_is_told_of(
     assert f"{tmp_path}/status.json cannot be read: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("pid", [2**31, 10**30, 0, -1])
+def test_a_status_with_a_process_that_no_machine_has_is_damaged(
+    pid: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / NAME).write_text(
+        a_status(written_seconds=1.0).model_dump_json().replace('"pid":7', f'"pid":{pid}')
+    )
+    code, seen = asked(capsys, tmp_path)
+    assert code == 1
+    assert f"{tmp_path}/status.json cannot be read: " in seen["learner"]["problem"]
+
+
+@pytest.mark.parametrize("option", ["--url", "--predictor"])
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://joe:hunter2@127.0.0.1:1", "has a user in it, and nothing asks for one"),
+        ("joe:hunter2@127.0.0.1:1", "has a user in it, and nothing asks for one"),
+        ("127.0.0.1:9101", "'127.0.0.1:9101' is no address of a web server"),
+        ("localhost:9101", "'localhost:9101' is no address of a web server"),
+        ("ftp://127.0.0.1", "'ftp://127.0.0.1' is no address of a web server"),
+        ("http://:9101", "'http://:9101' is no address of a web server"),
+        ("http://one:port", "'http://one:port' is no address of a web server"),
+        ("http://[::1", "'http://[::1' is no address of a web server"),
+        ("http://127.0.0.1:1/?token=hunter2", "has more behind its address than a path"),
+        ("", "'' is no address of a web server"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_a_password_not_repeated(
+    url: str, problem: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(tmp_path)
+    assert main(typed(tmp_path, option, url, "--json")) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"si-stream: {option} {problem}; write it as http://HOST:PORT\n"
+    assert "hunter2" not in shown.err
+
+
 @pytest.mark.parametrize("path", ["", "/", "/metrics", "/health"])
 def test_a_learner_on_another_machine_is_asked_at_its_address(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -195,6 +235,45 @@ def test_a_predictor_that_was_named_must_answer(
     assert "nothing answers there; start one" in seen["predictor"]["problem"]
     assert main(["status", "--directory", str(tmp_path), "--set", "predictor.port=1"]) == 0
     assert "none at http://127.0.0.1:1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"detail": "Not Found"}),
+        (500, {"detail": "this is a fault"}),
+        (503, {"message": "away"}),
+        (503, ["away"]),
+        (200, {"status": "ok"}),
+        (200, {"version": {"epoch": "one", "step": None}}),
+        (200, []),
+    ],
+)
+def test_another_program_at_the_predictors_port_is_a_problem_only_where_it_was_named(
+    status: int, body: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(tmp_path)
+    with answering(status, body) as port:
+        command = ["status", "--directory", str(tmp_path), "--set", f"predictor.port={port}"]
+        assert main(command) == 0
+        assert f"none at http://127.0.0.1:{port}" in capsys.readouterr().out
+        code, seen = asked(capsys, tmp_path, "--predictor", f"http://127.0.0.1:{port}")
+    assert code == 1
+    assert "what answers there is no predictor" in seen["predictor"]["problem"]
+
+
+def test_a_predictor_of_another_version_is_ready_and_tells_nothing_that_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(tmp_path)
+    version = {"version": {"epoch": 1, "step": 3}}
+    tasks = {**version, "model": {"name": "digits"}, "tasks": [{"title": "a"}]}
+    paths = {"/healthz/ready": version, "/tasks": tasks, "/accuracy-matrix": {"tracks": {}}}
+    with answering(404, {}, paths) as port:
+        code, seen = asked(capsys, tmp_path, "--predictor", f"http://127.0.0.1:{port}")
+    assert code == 0
+    assert seen["predictor"]["ready"] is True
+    assert seen["knowledge"] is None
 
 
 def test_a_predictor_without_a_snapshot_is_not_well(
