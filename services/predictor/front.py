@@ -7,14 +7,20 @@ the client gets an answer, and the process goes on.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.predictor.listeners import Listeners
+from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import internal_error, prediction_problem
 from si_stream.errors import PredictionError
+
+SEND_SECONDS = 3.0
+"""For one event to be taken by an open page: one that does not read holds a place for no longer."""
 
 
 class Front:
@@ -23,6 +29,9 @@ class Front:
     Args:
         app: answers everything but predictions; ``POST /predict`` is there to be documented.
         listeners: whose answers last until they are told to end.
+
+    Attributes:
+        abort: ends the connection of a request at once; the server's, once there is one.
     """
 
     def __init__(
@@ -32,6 +41,7 @@ class Front:
         self.prediction = prediction
         self.metrics = metrics
         self.listeners = listeners
+        self.abort: Callable[[Scope], None] = lambda _scope: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +53,14 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            if scope["path"] != EVENTS:
+                await send(message)
+                return
+            watch = asyncio.get_running_loop().call_later(SEND_SECONDS, self.abort, scope)
+            try:
+                await send(message)
+            finally:
+                watch.cancel()
 
         self.metrics.in_flight += 1
         try:

@@ -24,7 +24,7 @@ from services.predictor.documentation import (
     SAMPLES_OF,
 )
 from services.predictor.follower import Follower
-from services.predictor.listeners import Listeners
+from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.page_files import FOR_GOOD, SECURITY, PageFiles
 from services.predictor.samples import Samples
 from si_stream.errors import MalformedRequest
@@ -59,7 +59,7 @@ def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Sa
         return Response(content, media_type=file.media_type, headers=headers)
 
     @app.get(
-        "/events",
+        EVENTS,
         operation_id="events",
         response_class=EventSourceResponse,
         dependencies=[Depends(listeners.joined)],
@@ -68,7 +68,9 @@ def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Sa
     async def events() -> AsyncIterable[ServerSentEvent]:
         """What the page shows, as server-sent events: first all of it, then what has changed, at
         most once a second. Each is a JSON object with `sections`, by name; those in `gone` are no
-        more. Where `full` is true nothing that came before counts."""
+        more. Where `full` is true nothing that came before counts. The section `fault` is null
+        while the others are looked at. An event `alive`, `{"now_seconds": …}`, comes at least
+        every ten seconds."""
         async for event in listeners.listen():
             yield event
 

@@ -6,25 +6,29 @@ requests in flight finish and end with 0.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import torch
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from services.logs import log_to_stderr
 from services.predictor.address import url_of
 from services.predictor.app import create_app
 from services.predictor.front import Front
+from services.predictor.listeners import EVENTS
 from si_stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
+PAGES_SECONDS = 1.0  # for the open pages to take their end
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
@@ -48,15 +52,27 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 class Server(uvicorn.Server):
-    """Lets requests in flight finish, and ends those that would go on: the open pages'."""
+    """Lets requests in flight finish, and ends those that would go on: the open pages', also where
+    one does not read what it is sent."""
 
     def __init__(self, app: Front) -> None:
         super().__init__(config(app))
         self.listeners = app.listeners
+        app.abort = lambda scope: self._abort(lambda other: other is scope)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.listeners.close()
+        asyncio.get_running_loop().call_later(
+            PAGES_SECONDS, self._abort, lambda scope: scope["path"] == EVENTS
+        )
         await super().shutdown(sockets)
+
+    def _abort(self, ends: Callable[[Scope], bool]) -> None:
+        """Those connections whose last request is such a one, with what they have not read."""
+        for connection in list(self.server_state.connections):
+            scope = getattr(connection, "scope", None)
+            if scope is not None and ends(scope):
+                connection.transport.abort()
 
 
 def config(app: ASGIApp) -> uvicorn.Config:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ import pytest
 
 from deploy.prometheus.rules import shipped
 from services.journal import Journal
-from services.predictor import listeners
+from services.predictor import front, listeners
 from services.predictor.board import Board
 from services.predictor.page_files import FOLDER, PageFiles
 from si_stream import events
@@ -46,13 +48,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def listening(running: Running) -> Iterator[Iterator[dict[str, Any]]]:
-    """The data of the events, as they come."""
+def listening(running: Running, *, alive: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
+    """The data of the events, as they come; of signs of life only with ``alive``."""
 
     def data(response: httpx.Response) -> Iterator[dict[str, Any]]:
+        kind = ""
         for line in response.iter_lines():
-            if line.startswith("data: "):
+            if line.startswith("data: ") and kind == ("alive" if alive else ""):
                 yield json.loads(line.removeprefix("data: "))
+            kind = line.removeprefix("event: ") if line.startswith("event: ") else ""
 
     with running.client.stream("GET", "/events") as response:
         assert response.status_code == 200
@@ -156,10 +160,11 @@ def test_who_listens_is_told_all_at_first_and_then_what_changes(tmp_path: Path) 
         sections = first["sections"]
         assert sections.keys() == {
             *("learner", "snapshot", "model", "tracks", "tasks", "visits", "boundaries"),
-            *("matrix", "events", "curve/main/a"),
+            *("matrix", "events", "curve/main/a", "fault"),
         }
         assert sections["curve/main/a"] == {"samples": [160], "accuracy": [0.75]}
         assert (sections["learner"], sections["model"]) == (None, None)
+        assert sections["fault"] is None
         (tmp_path / "status.json").write_text(a_status(written_seconds=1.0).model_dump_json())
         journal.hear(events.Evaluated("main", "a", 20, 320, 0.8, 0.04, 100, None, None))
         changed: dict[str, Any] = {}
@@ -246,21 +251,114 @@ def test_a_server_that_stops_waits_for_no_open_page(learned: Path) -> None:
         running.thread.join()
 
 
-def test_what_cannot_be_put_together_is_logged_and_tried_again(
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_put_together_is_told_logged_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    look = Board.look
-    monkeypatch.setattr(listeners, "INTERVAL_SECONDS", 0.05)
+    look, looks, mended = Board.look, 0, False
 
     def failing(board: Board) -> dict[str, bytes]:
-        if len(caplog.messages) < 2:
+        nonlocal looks
+        looks += 1
+        if looks > 1 and not mended:
             raise RuntimeError("a fault of ours")
         return look(board)
 
     monkeypatch.setattr(Board, "look", failing)
     with serving(tmp_path) as running, listening(running) as told:
-        assert next(told)["full"]
-    assert "what the page shows cannot be put together" in caplog.messages[0]
+        assert next(told)["sections"]["fault"] is None
+        while not (change := next(told))["sections"]:
+            pass
+        assert change["sections"].keys() == {"fault"}
+        assert change["gone"] == []
+        fault = change["sections"]["fault"]
+        assert fault["error"] == "RuntimeError: a fault of ours"
+        assert fault["since_seconds"] == pytest.approx(time.time(), abs=60)
+        wait_for(lambda: looks > 5)
+        mended = True
+        while "fault" not in (change := next(told))["sections"]:
+            pass
+        assert change["sections"]["fault"] is None
+    [record] = [one for one in caplog.records if "cannot be put together" in one.message]
+    assert record.exc_info is not None
+
+
+def test_a_sign_of_life_comes_while_a_look_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "ALIVE_SECONDS", 0.05)
+    goes_on = threading.Event()
+    look = Board.look
+
+    def hanging(board: Board) -> dict[str, bytes]:
+        goes_on.wait()
+        return look(board)
+
+    monkeypatch.setattr(Board, "look", hanging)
+    with serving(tmp_path) as running:
+        try:
+            with listening(running, alive=True) as told:
+                for _ in range(3):
+                    sign = next(told)
+                    assert sign.keys() == {"now_seconds"}
+                    assert sign["now_seconds"] == pytest.approx(time.time(), abs=60)
+        finally:
+            goes_on.set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sign_of_life_comes_among_what_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "ALIVE_SECONDS", 0.2)
+    with serving(tmp_path) as running, listening(running, alive=True) as told:
+        assert [sorted(next(told)) for _ in range(2)] == [["now_seconds"]] * 2
+
+
+class Unread:
+    """A page that is open and does not read, until there is no room for what it is sent."""
+
+    def __init__(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._number = 0
+        monkeypatch.setattr(Board, "look", self._look)
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = running.url.removeprefix("http://").rpartition(":")
+        self.socket.connect((host, int(port)))
+        self.socket.sendall(b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n")
+
+    def _look(self) -> dict[str, bytes]:
+        """Always other, and larger than what the kernel keeps of a connection."""
+        self._number += 1
+        return {"large": b'"%d%s"' % (self._number, b"x" * 20_000_000)}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_page_that_does_not_read_loses_its_place(
+    predictor: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(front, "SEND_SECONDS", 0.3)
+    page = Unread(predictor, monkeypatch)
+    wait_for(lambda: predictor.app.listeners.count == 1)
+    wait_for(lambda: predictor.app.listeners.count == 0)
+    wait_for(lambda: len(predictor.server.server_state.connections) == 0)
+    page.socket.close()
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_stops_cuts_off_a_page_that_does_not_read(
+    learned: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(front, "SEND_SECONDS", 600.0)
+    with serving(learned) as running:
+        page = Unread(running, monkeypatch)
+        wait_for(lambda: running.app.listeners.count == 1)
+        time.sleep(0.3)
+        running.server.should_exit = True
+        running.thread.join()
+    page.socket.close()
+    assert [one for one in caplog.messages if "graceful" in one or "ASGI" in one] == []
 
 
 def test_samples_are_some_of_the_holdout_set_evenly_over_the_labels(learned: Path) -> None:
