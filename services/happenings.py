@@ -45,8 +45,12 @@ class Happenings:
             case events.LearnerStarted(epoch, step, samples):
                 place = f"at step {step:,}, {samples:,} samples" if step else "with nothing learned"
                 self._add(told, "learner", f"A learner started, its {_ordinal(epoch)}: {place}.")
-            case events.TaskOpened(task, number, _, known, samples):
-                what = "began" if number + 1 == known else "was taken up again"
+            case events.RolledBack(epoch, step, samples):
+                text = f"The model was rolled back to step {step:,}, {samples:,} samples; its"
+                self._add(told, "learner", f"{text} {_ordinal(epoch)} learner goes on from there.")
+            case events.TaskOpened(task, number, _, known, samples, returned):
+                # Journals of before that was said tell it of all tasks but the newest.
+                what = "was taken up again" if returned or number + 1 < known else "began"
                 self._add(told, "task", f"Task {task} {what} after {samples:,} samples.")
             case events.Consolidated() as ended if ended.track == MAIN:
                 self._add(told, "boundary", self._ended(ended))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, get_args
 
@@ -18,6 +19,16 @@ from si_stream import events
 
 CHUNK_BYTES = 256 * 1024
 KINDS: dict[str, type[events.Event]] = {kind.__name__: kind for kind in get_args(events.Event)}
+
+UNBOUNDED = {"evidence", "distance", "limit", "loss", "surrogate_loss"}
+NUMBERS: dict[type[events.Event], list[str]] = {
+    kind: [
+        field.name
+        for field in fields(kind)
+        if field.type in ("int", "float") and field.name not in UNBOUNDED
+    ]
+    for kind in KINDS.values()
+}
 
 
 class Told(NamedTuple):
@@ -78,9 +89,10 @@ class JournalReader:
             return Reading(anew, told, more=bool(lines) or not is_last)
 
     def _opened(self, stack: ExitStack) -> list[_Opened]:
-        """The files with at least a whole line, the older one first."""
+        """The files with at least a whole line, the older one first; opened last, or a file that
+        becomes the older one meanwhile would be missed."""
         opened: list[_Opened] = []
-        for path in self._paths:
+        for path in reversed(self._paths):
             try:
                 file = stack.enter_context(path.open("rb"))
             except FileNotFoundError:
@@ -88,7 +100,7 @@ class JournalReader:
             head = file.readline(CHUNK_BYTES)
             if head.endswith(b"\n") and all(head != one.head for one in opened):
                 opened.append(_Opened(file, head))
-        return opened
+        return opened[::-1]
 
     def _lines(self, file: BinaryIO) -> list[bytes]:
         file.seek(self._offset)
@@ -104,10 +116,13 @@ class JournalReader:
 
 
 def told_in(line: bytes) -> Told | None:
-    """What a line of the journal says; None where it is damaged, or of another version."""
+    """What a line of the journal says; None where it is damaged, or of another version. A number
+    that was not finite is null in it, which only `UNBOUNDED` ones can be."""
     try:
         values = orjson.loads(line)
         kind, seconds = KINDS[values.pop("event")], float(values.pop("time_seconds"))
+        if any(values[name] is None for name in NUMBERS[kind] if name in values):
+            return None
         return Told(seconds, kind(**values))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

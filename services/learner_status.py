@@ -81,8 +81,8 @@ class LearnerStatus(BaseModel):
 
     def is_away(self, now_seconds: float) -> bool:
         """Whether it should have been written anew by then, and was not: the process is gone, or
-        cannot write."""
-        return self.status != "stopped" and now_seconds - self.written_seconds > AWAY_SECONDS
+        cannot write. A time to come is that of a clock which was set back since."""
+        return self.status != "stopped" and abs(now_seconds - self.written_seconds) > AWAY_SECONDS
 
 
 def read_status(directory: Path) -> LearnerStatus | None:

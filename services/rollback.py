@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 
 from services.choosing import material_of
+from services.journal import Journal
 from services.positions import move, out_of_range
 from services.snapshotting import make_snapshot
+from si_stream import events
 from si_stream.boundaries.portraits import Portraits
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker, Position, offsets
@@ -56,10 +59,17 @@ def run(settings: Settings, name: str, resume_at: str | None) -> None:
     store.write(copy, epoch, now)
     _publish(settings, checkpoint, epoch, now)
     ledger = manifest.ledger
+    _tell(settings, events.RolledBack(epoch, ledger.steps, ledger.samples))
     print(f"back at checkpoint {name}: step {ledger.steps}, {ledger.samples} samples")
     print(f"learning goes on at {offsets(ledger.position)} (partition:offset), in epoch {epoch}")
     if newest is not None:
         print(f"the newest before was {label(newest)}: --to {label(newest)} undoes this")
+
+
+def _tell(settings: Settings, event: events.RolledBack) -> None:
+    """For who reads the journal: the page would tell of a life that counts no more."""
+    with closing(Journal(settings.directory)) as journal:
+        journal.hear(event)
 
 
 def _go_back(

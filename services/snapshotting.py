@@ -43,6 +43,7 @@ def make_snapshot(
         tasks.append(
             ServedTask(
                 name=task.name,
+                number=task.number,
                 head=task.head,
                 classes=task.classes,
                 labels=ledger.labels_of(task.head, model),

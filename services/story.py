@@ -47,7 +47,7 @@ class Story:
 
     def hear(self, event: events.Event) -> None:
         match event:
-            case events.LearnerStarted():
+            case events.LearnerStarted() | events.RolledBack():
                 self._go_back(event.samples)
             case events.Rewound():
                 self._go_back(event.samples)
@@ -56,6 +56,8 @@ class Story:
             case events.TaskOpened():
                 self._reached(event.samples)
                 self.opened.setdefault(event.task, event)
+                if self.visits and self.visits[-1].samples == event.samples:  # told again
+                    self.visits.pop()
                 self.visits = [*self.visits, event][-KEPT_ENDS:]
             case events.Evaluated():
                 self._reached(event.samples)

@@ -33,6 +33,7 @@ class VitalSigns:
         self.stopped = False
         self._started_seconds = time.time()
         self._pace = Pace()
+        self._busy_seconds = time.monotonic()  # of the last batch, whatever is done to the clock
         self._last_batch_seconds: float | None = None
         self._checkpoint: LastCheckpoint | None = None
         self._snapshot: LastSnapshot | None = None
@@ -53,6 +54,7 @@ class VitalSigns:
             case events.BatchLearned():
                 self._pace.learned(event.samples)
                 self._last_batch_seconds = now
+                self._busy_seconds = time.monotonic()
             case events.CheckpointWritten():
                 self._checkpoint = LastCheckpoint(
                     step=event.step,
@@ -73,7 +75,7 @@ class VitalSigns:
             status = "stopped"
         elif waiting:
             status = "waiting"
-        elif now - (self._last_batch_seconds or self._started_seconds) > WINDOW_SECONDS:
+        elif time.monotonic() - self._busy_seconds > WINDOW_SECONDS:
             status = "idle"
         return LearnerStatus(
             version=version("si-stream"),

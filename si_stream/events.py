@@ -29,6 +29,16 @@ class LearnerStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """An operator has made an older checkpoint the first of a new epoch; what came after it counts
+    no more."""
+
+    epoch: int
+    step: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message was decoded: how many samples of which role, when it was appended (Unix time)."""
 
@@ -57,13 +67,15 @@ class Awaiting:
 
 @dataclass(frozen=True, slots=True)
 class TaskOpened:
-    """A task has begun, or has been taken up again; ``known`` tasks there are so far."""
+    """A task has begun, or has been taken up again (``returned``); ``known`` tasks there are so
+    far."""
 
     task: str
     number: int
     head: int
     known: int
     samples: int
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,7 @@ class StreamEnded:
 
 Event = (
     LearnerStarted
+    | RolledBack
     | Received
     | Rejected
     | Awaiting

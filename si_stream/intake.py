@@ -162,10 +162,11 @@ class Intake:
 
     def _open(self, samples: Samples) -> Task:
         ledger, model = self.state.ledger, self.state.settings.model
-        opens = ledger.tasks.active is None
+        opens, before = ledger.tasks.active is None, len(ledger.tasks.known)
         task = ledger.tasks.open(samples.task, samples.classes, shared_head=model.heads == "shared")
         if opens:
-            place = (len(ledger.tasks.known), ledger.samples)
+            known = len(ledger.tasks.known)
+            place = (known, ledger.samples, known == before)
             self.emit(events.TaskOpened(task.name, task.number, task.head, *place))
         return task
 

@@ -215,7 +215,7 @@ def test_a_task_opens_at_its_first_training_sample_and_again_at_its_next() -> No
     assert desk.host.heard(events.TaskOpened) == [
         events.TaskOpened("a", number=0, head=0, known=1, samples=0),
         events.TaskOpened("b", number=1, head=1, known=2, samples=0),
-        events.TaskOpened("a", number=0, head=0, known=2, samples=0),
+        events.TaskOpened("a", number=0, head=0, known=2, samples=0, returned=True),
     ]
 
 

@@ -39,6 +39,10 @@ def _learner_started(event: events.LearnerStarted) -> str:
     return f"epoch {event.epoch} begins at step {event.step}, {event.samples:,} samples"
 
 
+def _rolled_back(event: events.RolledBack) -> str:
+    return f"rolled back to step {event.step}, {event.samples:,} samples, in epoch {event.epoch}"
+
+
 def _rejected(event: events.Rejected) -> str:
     return f"rejected {event.reason} at offset {event.offset}: {event.detail}"
 
@@ -136,6 +140,7 @@ def _stream_ended(event: events.StreamEnded) -> str:
 
 _SENTENCES: dict[type[events.Event], tuple[int, Callable[[Any], str]]] = {
     events.LearnerStarted: (logging.INFO, _learner_started),
+    events.RolledBack: (logging.WARNING, _rolled_back),
     events.Rejected: (logging.WARNING, _rejected),
     events.TaskOpened: (logging.INFO, _task_opened),
     events.OutputsOpened: (logging.INFO, _outputs_opened),

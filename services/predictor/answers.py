@@ -5,6 +5,7 @@ Predictions are encoded from arrays without going through these models, which de
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -201,8 +202,20 @@ class SampleList(BaseModel):
     task: str
     samples: list[Sample] = Field(
         description="some of the task's holdout set, which nothing has learned from, as the newest "
-        "checkpoint has it; none where there is no such set"
+        "checkpoint has it; fewer where they are large, none where there is no such set"
     )
+
+
+def encode_samples(
+    task: ServedTask, inputs: npt.NDArray[Any], labels: npt.NDArray[np.int64]
+) -> bytes:
+    """`SampleList`."""
+    samples = [
+        {"label": label, "class": _class_of(task, label), "input": one}
+        for label, one in zip(labels.tolist(), inputs, strict=True)
+    ]
+    answer = {"task": task.name, "samples": samples}
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def encode_predictions(
@@ -276,35 +289,42 @@ def task_list(served: Served) -> TaskList:
         ),
         active_task=served.manifest.active_task,
         tasks=[
-            TaskDescription(**task.model_dump(exclude={"head"}), choosable=task in served.choosable)
+            TaskDescription(
+                **task.model_dump(exclude={"head", "number"}), choosable=task in served.choosable
+            )
             for task in served.tasks.values()
         ],
     )
 
 
 def accuracy_matrices(served: Served) -> AccuracyMatrices:
-    names = list(served.tasks)
+    numbers = dict(zip(served.tasks, served.manifest.numbers, strict=True))
     tracks = served.manifest.tracks
     return AccuracyMatrices(
         version=version_of(served),
-        tasks=names,
-        tracks={track: _matrix(measures, names) for track, measures in tracks.items()},
+        tasks=[*numbers],
+        tracks={track: _matrix(measures, numbers) for track, measures in tracks.items()},
     )
 
 
-def _matrix(measures: Measures, names: list[str]) -> TrackMatrix:
+def cells_of(row: list[float | None], numbers: Iterable[int]) -> list[float | None]:
+    """A matrix's row, of the tasks of these numbers."""
+    return [row[number] if number < len(row) else None for number in numbers]
+
+
+def _matrix(measures: Measures, numbers: dict[str, int]) -> TrackMatrix:
     matrix, plasticity = measures.accuracy, measures.plasticity
     return TrackMatrix(
         consolidator=measures.consolidator,
-        rows=[row + [None] * (len(names) - len(row)) for row in matrix.rows],
+        rows=[cells_of(row, numbers.values()) for row in matrix.rows],
         average_accuracy=matrix.average_accuracy(),
-        forgetting={name: matrix.forgetting(number) for number, name in enumerate(names)},
+        forgetting={name: matrix.forgetting(number) for name, number in numbers.items()},
         mean_forgetting=matrix.mean_forgetting(),
         backward_transfer=matrix.backward_transfer(),
         latest={
             name: LatestAccuracy(standard_error=live.standard_error, **live.model_dump())
             for name, live in measures.live.items()
-            if name in names
+            if name in numbers
         },
         plasticity={
             name: TaskPlasticity(

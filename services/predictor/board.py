@@ -70,8 +70,11 @@ class Board:
             if reading.anew:
                 self._begin_anew()
             for told in reading.told:
-                self._story.hear(told.event)
-                self._happenings.hear(told)
+                try:
+                    self._story.hear(told.event)
+                    self._happenings.hear(told)
+                except (TypeError, ValueError, AttributeError) as error:  # damaged: the rest counts
+                    logger.warning("passed over %s in the journal: %s", told.event, error)
             if not reading.more:
                 return
             time.sleep(BREATH_SECONDS)

@@ -5,12 +5,13 @@ Invariant: none of them is in a prediction's way; what reads files does so off t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
@@ -61,30 +62,45 @@ def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Sa
     @app.get(
         EVENTS,
         operation_id="events",
-        response_class=EventSourceResponse,
+        response_class=Response,  # with that of events the framework wants a generator
         dependencies=[Depends(listeners.joined)],
-        responses=NO_PLACE,
+        responses={**NO_PLACE, 200: {"description": "server-sent events", "content": STREAM}},
     )
-    async def events() -> AsyncIterable[ServerSentEvent]:
+    async def events() -> EventSourceResponse:
         """What the page shows, as server-sent events: first all of it, then what has changed, at
         most once a second. Each is a JSON object with `sections`, by name; those in `gone` are no
         more. Where `full` is true nothing that came before counts. The section `fault` is null
         while the others are looked at. An event `alive`, `{"now_seconds": …}`, comes at least
         every ten seconds."""
-        async for event in listeners.listen():
-            yield event
+        # The framework would hand each event through tasks of its own, and log a fault where a
+        # page goes away meanwhile.
+        return EventSourceResponse(_encoded(listeners.listen()), headers=STREAMED)
 
-    @app.get("/samples", operation_id="samples", responses=NO_SAMPLES, openapi_extra=SAMPLES_OF)
-    async def some_samples(request: Request) -> answers.SampleList:
+    @app.get(
+        "/samples",
+        operation_id="samples",
+        response_model=answers.SampleList,
+        responses=NO_SAMPLES,
+        openapi_extra=SAMPLES_OF,
+    )
+    async def some_samples(request: Request) -> Response:
         """Some samples of a task that nothing has learned from, to try the model with."""
         task = request.query_params.get("task")
         if task is None:
             raise MalformedRequest("no task is named; ask for /samples?task=NAME, as /tasks has it")
         served = follower.current()
-        found = await run_in_threadpool(samples.of, served, task)
-        return answers.SampleList(task=task, samples=found)
+        json = await run_in_threadpool(samples.of, served, task)
+        return Response(json, media_type="application/json")
 
 
+async def _encoded(events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[bytes]:
+    async for event in events:
+        data = event.raw_data if event.data is None else orjson.dumps(event.data).decode()
+        yield format_sse_event(data_str=data, event=event.event, id=event.id, retry=event.retry)
+
+
+STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+STREAMED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 CONTENT: dict[str, Any] = {
     media_type: {"schema": {"type": "string"}}
     for media_type in ("text/css", "text/javascript", "image/svg+xml")

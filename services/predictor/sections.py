@@ -6,11 +6,13 @@ before what the snapshot that is served knows, which may be some seconds older.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from services.learner_status import LearnerStatus
+from services.predictor import answers
 from services.predictor.served import Served
 from services.story import Story
 from si_stream.evaluation.measures import Measures
@@ -93,11 +95,19 @@ class Known(NamedTuple):
     now_seconds: float
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """By task, in the order in which they began: its column in a matrix's rows. The snapshot
+        may leave a task out, and the journal may have begun later."""
+        numbers = {one.task: one.number for one in self.story.opened.values()}
+        if self.served:
+            for name, number in zip(self.served.tasks, self.served.manifest.numbers, strict=True):
+                numbers.setdefault(name, number)
+        return dict(sorted(numbers.items(), key=itemgetter(1)))
+
+    @property
     def tasks(self) -> list[str]:
         """In the order in which they began."""
-        served = [*self.served.tasks] if self.served else []
-        opened = sorted(self.story.opened.values(), key=lambda one: one.number)
-        return [*served, *(one.task for one in opened if one.task not in served)]
+        return [*self.numbers]
 
     @property
     def measures(self) -> dict[str, Measures]:
@@ -180,10 +190,13 @@ def _measured(known: Known, track: str, task: str) -> Measured | None:
     measures = known.measures.get(track)
     if measures is None or (live := measures.live.get(task)) is None:
         return None
+    forgetting = live.forgetting
+    if forgetting is None:  # of an older version, or at the task's first boundary
+        forgetting = measures.accuracy.forgetting(known.numbers[task], now=live.accuracy)
     return Measured(
         accuracy=live.accuracy,
         standard_error=live.standard_error,
-        forgetting=measures.accuracy.forgetting(known.tasks.index(task), now=live.accuracy),
+        forgetting=forgetting,
         forgetting_standard_error=live.forgetting_standard_error,
         samples=None,
     )
@@ -197,8 +210,8 @@ def _boundaries(story: Story) -> list[Boundary]:
 
 
 def _matrix(known: Known) -> Matrix:
-    names = known.tasks
-    first = max(0, len(names) - SHOWN_TASKS)
+    shown = [*known.numbers.items()][-SHOWN_TASKS:]
+    columns = [number for _, number in shown]
     tracks = {}
     for track in known.track_names:
         rows = [(end.task, end.row) for end in known.story.ends.get(track, ())]
@@ -206,10 +219,10 @@ def _matrix(known: Known) -> Matrix:
             kept, dropped = measures.accuracy.rows, measures.accuracy.dropped_rows
             rows = [(f"boundary {dropped + 1 + n}", row) for n, row in enumerate(kept)]
         tracks[track] = [
-            MatrixRow(after=after, cells=[*row[first:], *[None] * (len(names) - len(row))])
+            MatrixRow(after=after, cells=answers.cells_of(row, columns))
             for after, row in rows[-SHOWN_BOUNDARIES:]
         ]
-    return Matrix(tasks=names[first:], tracks=tracks)
+    return Matrix(tasks=[name for name, _ in shown], tracks=tracks)
 
 
 def _curves(known: Known) -> dict[str, Curve]:

@@ -128,7 +128,7 @@ def knowledge_in(directory: Path) -> Knowledge | None:
                 holdout_samples=task.holdout_samples,
                 forgetting={name: track.forgetting(number) for name, track in tracks.items()},
             )
-            for number, task in enumerate(manifest.tasks)
+            for number, task in zip(manifest.numbers, manifest.tasks, strict=True)
         ],
         average_accuracy={name: track.average_accuracy() for name, track in tracks.items()},
         mean_forgetting={name: track.mean_forgetting() for name, track in tracks.items()},

@@ -42,9 +42,11 @@ class Version(NamedTuple):
 
 
 class ServedTask(BaseModel):
-    """A task that predictions can be asked for; its open labels, or None where they are fixed."""
+    """A task that predictions can be asked for; its open labels, or None where they are fixed. Its
+    number is that of its column in the accuracy matrix; None in snapshots of older versions."""
 
     name: str
+    number: int | None = None
     head: int
     classes: tuple[str, ...] | None
     labels: list[int] | None = None
@@ -79,6 +81,11 @@ class SnapshotManifest(BaseModel):
     @property
     def version(self) -> Version:
         return Version(self.epoch, self.step)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the tasks, each its column; a task without outputs has one, and is not among them."""
+        return [place if one.number is None else one.number for place, one in enumerate(self.tasks)]
 
 
 class Snapshot(NamedTuple):

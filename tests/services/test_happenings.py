@@ -25,6 +25,14 @@ ALARM = events.Alarmed("a", 12_400, 12_345, 61.2, "taken", "errors", {})
 SAID: dict[str, tuple[events.Event, str]] = {
     "a start": (events.LearnerStarted(1, 0, 0), "A learner started, its 1st: with nothing learned"),
     "a start again": (events.LearnerStarted(12, 5, 80), "its 12th: at step 5, 80 samples."),
+    "a rollback": (
+        events.RolledBack(3, 5, 1280),
+        "The model was rolled back to step 5, 1,280 samples; its 3rd learner goes on from there.",
+    ),
+    "the newest task again": (
+        events.TaskOpened("b", 1, 1, 2, 1200, returned=True),
+        "Task b was taken up again after 1,200 samples.",
+    ),
     "a new task": (events.TaskOpened("b", 1, 1, 2, 1200), "Task b began after 1,200 samples."),
     "a known task": (events.TaskOpened("a", 0, 0, 2, 1200), "Task a was taken up again after"),
     "a boundary": (consolidated(500), "ended after 500 samples (told): consolidated; 91.2 % right"),

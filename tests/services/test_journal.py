@@ -38,6 +38,7 @@ def test_an_event_is_a_line_with_its_name_and_the_time(tmp_path: Path) -> None:
         "head": 0,
         "known": 1,
         "samples": 7,
+        "returned": False,
     }
     assert (second["reason"], second["detail"], second["row"]) == ("too_large", "“ö” \n", None)
     book.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,12 +122,54 @@ def test_half_a_line_is_waited_for_and_one_that_is_cut_away_was_never_read(tmp_p
     book.close()
 
 
+def test_a_file_that_becomes_the_older_one_while_they_are_opened_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LIMIT_BYTES", 1000)
+    book, reader = Journal(tmp_path), JournalReader(tmp_path)
+    step = 0
+    while not (tmp_path / FORMER).exists() or step % 5:
+        book.hear(ended(step))
+        step += 1
+    told = steps(rest(reader))
+    opened = Path.open
+
+    def opened_slowly(path: Path, *how: Any) -> Any:
+        nonlocal step
+        file = opened(path, *how)
+        monkeypatch.setattr(Path, "open", opened)
+        former = (tmp_path / FORMER).stat().st_ino
+        while (tmp_path / FORMER).stat().st_ino == former:
+            book.hear(ended(step))
+            step += 1
+        return file
+
+    monkeypatch.setattr(Path, "open", opened_slowly)
+    reading = reader.read()
+    assert not reading.anew
+    told += steps([one.event for one in reading.told] + rest(reader))
+    assert told == [*range(step)]
+    book.close()
+
+
+def test_evidence_without_a_bound_is_null_and_told(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    book.hear(events.Alarmed("a", 2, 1, float("inf"), "taken", "errors", {}))
+    unbounded = events.Alarmed("a", 2, 1, None, "taken", "errors", {})  # type: ignore[arg-type]
+    assert rest(JournalReader(tmp_path)) == [unbounded]
+    book.close()
+
+
 DAMAGED = {
     "no JSON": b"\x00\x00{",
     "no object": b"[1]",
     "another version's": b'{"event":"Unheard","time_seconds":1.0}',
     "a member too few": b'{"event":"StreamEnded","time_seconds":1.0,"step":1}',
     "no time": b'{"event":"StreamEnded","time_seconds":null,"step":1,"samples":0}',
+    "null for a number": (
+        b'{"event":"Evaluated","time_seconds":1.0,"track":"main","task":"a","step":1,"samples":8,'
+        b'"accuracy":null,"standard_error":0.1,"holdout_samples":9,"forgetting":null}'
+    ),
     "a name of the module that is no event": b'{"event":"Callable","time_seconds":1.0}',
     "longer than any event": b"x" * (2 * CHUNK_BYTES),
 }

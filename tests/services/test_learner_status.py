@@ -28,4 +28,5 @@ def test_where_there_is_no_learner_there_is_none(tmp_path: Path) -> None:
 def test_one_that_has_said_nothing_for_more_than_five_seconds_is_away() -> None:
     status = a_status(written_seconds=100.0)
     assert [status.is_away(now) for now in (100.0, 105.0, 105.1)] == [False, False, True]
+    assert [status.is_away(now) for now in (99.0, 94.0)] == [False, True]  # a clock set back
     assert not a_status(status="stopped", written_seconds=100.0).is_away(999.0)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from services.checkpoint_list import print_checkpoints
 from services.command import main
 from services.learner_host import LearnerHost
+from services.predictor.board import Board
+from services.predictor.follower import Follower
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.snapshots import SnapshotStore
@@ -110,6 +113,19 @@ def test_predictors_follow_at_once(broker: Broker, chosen: Settings) -> None:
     assert after.manifest.version > before.manifest.version
     assert after.manifest.step < before.manifest.step
     assert [task.name for task in after.manifest.tasks] == ["a"]
+
+
+def test_the_journal_tells_it_and_the_page_goes_back_at_once(
+    broker: Broker, chosen: Settings
+) -> None:
+    learn_what_there_is(broker, chosen)
+    board = Board(chosen.directory, Follower(chosen.directory, 1.0))
+    told = orjson.loads(board.look()["boundaries"])
+    assert [boundary["task"] for boundary in told] == ["a", "b"]
+    rolled_back(chosen, "--to", at_boundary(chosen, 24))
+    sections = board.look()
+    assert [boundary["samples"] for boundary in orjson.loads(sections["boundaries"])] == [24]
+    assert "rolled back to step" in orjson.loads(sections["events"])[-1]["text"]
 
 
 def test_a_learner_that_still_runs_is_superseded(broker: Broker, chosen: Settings) -> None:

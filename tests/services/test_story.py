@@ -115,8 +115,15 @@ def test_a_task_that_turns_out_to_be_a_known_one_was_never_opened() -> None:
     assert points(story, "task-3") == []
 
 
+def test_behind_a_rollback_what_came_after_the_checkpoint_is_gone_before_a_learner_starts() -> None:
+    story = told(*FIRST, events.RolledBack(2, 15, 150))
+    assert points(story, "a") == [(100, 0.8)]
+    assert (points(story, "b"), story.ends["main"], [*story.opened]) == ([], [], ["a"])
+
+
 def test_what_is_told_again_counts_once() -> None:
-    story = told(*FIRST[:5], events.LearnerStarted(2, 20, 200), *FIRST[3:5])
+    story = told(*FIRST[:6], events.LearnerStarted(2, 20, 200), *FIRST[3:6])
+    assert [(visit.task, visit.samples) for visit in story.visits] == [("a", 0), ("b", 200)]
     assert points(story, "a") == [(100, 0.8), (200, 0.9)]
     assert len(story.ends["main"]) == 1
 

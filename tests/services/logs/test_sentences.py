@@ -38,6 +38,11 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         "epoch 2 begins at step 15, 1,500 samples",
     ),
     (
+        events.RolledBack(3, 10, 1000),
+        logging.WARNING,
+        "rolled back to step 10, 1,000 samples, in epoch 3",
+    ),
+    (
         events.TaskOpened("a", 0, 0, 1, 0),
         logging.INFO,
         "task 'a' is learned from sample 0 on, by head 0; 1 task is known",

@@ -15,15 +15,20 @@ from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from deploy.prometheus.rules import shipped
 from services.journal import Journal
-from services.predictor import front, listeners
+from services.predictor import front, listeners, samples
+from services.predictor.answers import SampleList
 from services.predictor.board import Board
+from services.predictor.follower import Follower
 from services.predictor.page_files import FOLDER, PageFiles
 from si_stream import events
-from tests.services.predictor.serving import Running, serving, wait_for
+from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
+from si_stream.evaluation.measures import Live, Measures
+from tests.services.predictor.serving import Running, Teacher, serving, wait_for
 from tests.services.statuses import a_status
 from tests.services.test_learner_host import MESSAGES
 from tests.services.test_learner_host import run as learn_all
@@ -251,6 +256,20 @@ def test_a_server_that_stops_waits_for_no_open_page(learned: Path) -> None:
         running.thread.join()
 
 
+def test_a_damaged_line_of_the_journal_costs_no_other_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (tmp_path / "events.jsonl").open("wb") as file:
+        file.write(b'{"event":"OutputsOpened","time_seconds":1.0,"task":"a","labels":null,')
+        file.write(b'"open":1,"step":1}\n')
+    journal = Journal(tmp_path)
+    journal.hear(events.TaskOpened("a", 0, 0, 1, 0))
+    journal.close()
+    visits = Board(tmp_path, Follower(tmp_path, 1.0)).look()["visits"]
+    assert json.loads(visits) == [{"task": "a", "samples": 0}]
+    assert "passed over OutputsOpened" in caplog.text
+
+
 @pytest.mark.usefixtures("quick")
 def test_what_cannot_be_put_together_is_told_logged_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -375,6 +394,32 @@ def test_samples_are_some_of_the_holdout_set_evenly_over_the_labels(learned: Pat
         assert running.client.get("/samples", params={"task": "b"}).json()["samples"] == []
 
 
+def test_the_page_is_answered_with_fewer_samples_the_larger_they_are(
+    learned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(learned) as running:
+        running.wait_until_ready()
+        [values] = running.client.get("/tasks").json()["model"]["input_shape"]
+    for room, count in ((2 * values + 1, 2), (values - 1, 0)):
+        monkeypatch.setattr(samples, "LIMIT_VALUES", room)
+        with serving(learned) as running:
+            running.wait_until_ready()
+            answer = running.client.get("/samples?task=a")
+            assert answer.headers["content-type"] == "application/json"
+            assert len(answer.json()["samples"]) == count
+
+
+def test_samples_are_answered_as_they_are_documented(learned: Path) -> None:
+    with serving(learned) as running:
+        running.wait_until_ready()
+        answer = running.client.get("/samples?task=a")
+        document = running.client.get("/openapi.json").json()
+    found = SampleList.model_validate_json(answer.content)
+    assert orjson.loads(answer.content) == found.model_dump(mode="json", by_alias=True)
+    content = document["paths"]["/samples"]["get"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/SampleList"}
+
+
 def test_where_there_is_no_checkpoint_there_are_no_samples(predictor: Running) -> None:
     answer = predictor.client.get("/samples?task=digits-0-1")
     assert answer.json() == {"task": "digits-0-1", "samples": []}
@@ -444,6 +489,73 @@ def test_without_a_journal_the_board_tells_what_the_snapshot_knows(
         for track, measured in other["tracks"].items():
             assert one["tracks"][track]["accuracy"] == measured["accuracy"]
             assert one["tracks"][track]["forgetting"] == measured["forgetting"]
+
+
+def without_the_middle(tmp_path: Path, *, numbered: bool) -> Teacher:
+    """A model of three tasks, of which the snapshot leaves out the second, `gone`."""
+    teacher = Teacher(tmp_path)
+    teacher.teach()
+    first, last = teacher.snapshot().manifest.tasks
+    matrix = AccuracyMatrix()
+    for trained, row in enumerate(([0.9], [0.8, 0.5], [0.7, 0.4, 0.95])):
+        matrix.append([*row], trained=trained)
+    measures = Measures(consolidator="synaptic-intelligence", accuracy=matrix)
+    measures.live = {
+        first.name: Live(accuracy=0.6, samples=100, step=3),
+        last.name: Live(accuracy=0.9, samples=100, step=3),
+    }
+    if numbered:
+        first, last = (task.model_copy(update={"number": n}) for task, n in ((first, 0), (last, 2)))
+    teacher.publish(tasks=[first, last], tracks={"main": measures})
+    return teacher
+
+
+def test_a_task_that_the_snapshot_leaves_out_moves_no_column(tmp_path: Path) -> None:
+    without_the_middle(tmp_path, numbered=True)
+    expected = [[0.9, None], [0.8, None], [0.7, 0.95]]
+    with serving(tmp_path) as running:
+        running.wait_until_ready()
+        with listening(running) as told:
+            sections = next(told)["sections"]
+        matrices = running.client.get("/accuracy-matrix").json()
+    assert sections["matrix"]["tasks"] == matrices["tasks"] == ["digits-0-1", "digits-2-3"]
+    assert [row["cells"] for row in sections["matrix"]["tracks"]["main"]] == expected
+    assert matrices["tracks"]["main"]["rows"] == expected
+    forgetting = [row["tracks"]["main"]["forgetting"] for row in sections["tasks"]]
+    assert forgetting == pytest.approx([0.9 - 0.6, 0.95 - 0.9])
+
+
+def test_columns_of_a_snapshot_without_numbers_are_those_that_the_journal_knows(
+    tmp_path: Path,
+) -> None:
+    without_the_middle(tmp_path, numbered=False)
+    journal = Journal(tmp_path)
+    for number, name in enumerate(("digits-0-1", "gone", "digits-2-3")):
+        journal.hear(events.TaskOpened(name, number, number, number + 1, 100 * number))
+    journal.close()
+    with serving(tmp_path) as running:
+        running.wait_until_ready()
+        with listening(running) as told:
+            matrix = next(told)["sections"]["matrix"]
+    assert matrix["tasks"] == ["digits-0-1", "gone", "digits-2-3"]
+    assert [row["cells"] for row in matrix["tracks"]["main"]][-1] == [0.7, 0.4, 0.95]
+
+
+def test_forgetting_is_what_was_compared_with_the_best_when_it_was_measured(
+    tmp_path: Path,
+) -> None:
+    teacher = Teacher(tmp_path)
+    teacher.teach()
+    measures = teacher.snapshot().manifest.tracks["main"]
+    measures.live = {
+        "digits-0-1": Live(accuracy=0.6, samples=100, step=3, forgetting=0.123),
+    }
+    teacher.publish(tracks={"main": measures})
+    with serving(tmp_path) as running:
+        running.wait_until_ready()
+        with listening(running) as told:
+            [first, _] = next(told)["sections"]["tasks"]
+    assert first["tracks"]["main"]["forgetting"] == 0.123
 
 
 def test_the_page_says_that_a_task_is_forgotten_where_the_alert_does() -> None:
