@@ -8,7 +8,11 @@ const WAITING = 100; // messages; fewer may wait for the rest of their batch, as
 const total = (lags) => Object.values(lags).reduce((sum, lag) => sum + lag, 0);
 
 // The level of worry, a word for the pill, the verdict, and what there is to say about it.
-function judge(learner, snapshot, now) {
+function judge({ learner, snapshot, fault }, now) {
+  if (fault) {
+    return ["bad", "not looked at", "Nobody knows",
+      `The predictor cannot look into the model’s directory since ${clock(fault.since_seconds)}: ${fault.error}. What you see is of before.`];
+  }
   if (!learner) {
     if (!snapshot) {
       return ["unknown", "no learner yet", "Nothing here yet",
@@ -65,8 +69,9 @@ function figures(learner, snapshot, now) {
   return shown;
 }
 
-export function renderHealth({ learner, model, snapshot }, now) {
-  const [level, word, verdict, because] = judge(learner, snapshot, now);
+export function renderHealth(sections, now) {
+  const { learner, model, snapshot } = sections;
+  const [level, word, verdict, because] = judge(sections, now);
   const pill = set("#state", word);
   pill.dataset.level = level;
   pill.classList.toggle("alive", word === "learning");
