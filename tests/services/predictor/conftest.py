@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.services.predictor.serving import Running, Teacher, serving
+from tests.services.test_learner_host import MESSAGES
+from tests.services.test_learner_host import run as learn_all
+from tests.streams import memory_broker, settings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,3 +37,11 @@ def predictor(teacher: Teacher) -> Iterator[Running]:
     with serving(teacher.store.epochs.parent, max_body_bytes=20_000, max_inputs=50) as running:
         running.wait_until_ready()
         yield running
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a learner that has learned two tasks to the stream's end."""
+    directory = tmp_path_factory.mktemp("learned")
+    learn_all(memory_broker(MESSAGES), settings(directory, learner={"shadow": "none"}))
+    return directory

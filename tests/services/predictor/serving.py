@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -195,3 +196,21 @@ def serving(directory: Path, **options: Any) -> Iterator[Running]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def listening(running: Running, *, alive: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
+    """The data of the events, as they come; of signs of life only with ``alive``."""
+
+    def data(response: httpx.Response) -> Iterator[dict[str, Any]]:
+        kind = ""
+        for line in response.iter_lines():
+            if line.startswith("data: ") and kind == ("alive" if alive else ""):
+                yield json.loads(line.removeprefix("data: "))
+            kind = line.removeprefix("event: ") if line.startswith("event: ") else ""
+
+    with running.client.stream("GET", "/events") as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-cache"
+        yield data(response)

@@ -102,11 +102,7 @@ def test_it_shows_a_replay_truly_also_when_the_learner_is_killed_and_started_aga
 def test_it_finds_the_predictor_again_when_that_is_started_again(
     chromium: Browser, running: Live
 ) -> None:
-    running.start("learner")
-    running.start("predictor")
-    running.replay(epochs=1)
-    while running.children["predictor"].address is None:
-        pass
+    running.begin()
     with watched(chromium, running.url) as page:
         page.wait_for_text("#happenings", "The stream ended")
         assert page.faults == []
@@ -129,11 +125,7 @@ def test_it_says_so_where_the_predictor_hangs_without_a_word(
     chromium: Browser, running: Live
 ) -> None:
     """No error comes of a connection that is merely silent."""
-    running.start("learner")
-    running.start("predictor")
-    running.replay(epochs=1)
-    while running.children["predictor"].address is None:
-        pass
+    running.begin()
     with watched(chromium, running.url) as page:
         page.wait_for_text("#healthy .verdict", "Yes")
         with paused(running.children["predictor"]):

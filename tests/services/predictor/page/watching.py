@@ -40,6 +40,14 @@ class Live:
     def start(self, name: str) -> None:
         self.children[name] = Child(name, settings=self.settings)
 
+    def begin(self) -> None:
+        """Both, and digits to learn; once it returns the page can be opened."""
+        self.start("learner")
+        self.start("predictor")
+        self.replay(epochs=1)
+        while self.children["predictor"].address is None:
+            time.sleep(LOOK_MILLISECONDS / 1000)
+
     def stop(self, name: str) -> int:
         self.children[name].ask_to_stop()
         return self.children[name].wait()
