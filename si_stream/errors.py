@@ -20,6 +20,8 @@ SIStreamError
     ├── NoSnapshotYet
     ├── Unauthorized          no token, or another one
     ├── Forbidden             nobody may, as the settings are
+    ├── NothingThere          yet, or ever
+    ├── Gone                  it was there
     └── PredictionError       it asks for a prediction
         ├── EmptyInput
         └── WrongInput        another shape, dtype or range than the model's
@@ -127,6 +129,14 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
+    pass
+
+
+class NothingThere(RequestError):
+    pass
+
+
+class Gone(RequestError):
     pass
 
 

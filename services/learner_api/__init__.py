@@ -16,6 +16,7 @@ from services.boundary_requests import BoundaryRequests
 from services.learner_status import LearnerStatus
 from services.web.address import listen, url_of
 from services.web.thread import served
+from si_stream.boundaries.tasks import Task
 from si_stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ class Told(NamedTuple):
 
     Args:
         health: asked from the server's threads.
+        task: the task of a name; raises UnknownTask.
     """
 
     registry: CollectorRegistry
     health: Callable[[], LearnerStatus]
     boundaries: BoundaryRequests
+    task: Callable[[str], Task]
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def answering(settings: Settings, told: Told, crashed: Callable[[], None]) -> It
     def make() -> FastAPI:
         from services.learner_api.app import create_app  # FastAPI: beside the rest of the start
 
-        return create_app(told)
+        return create_app(settings, told)
 
     with served(listener, make, DRAIN_SECONDS, crashed):
         yield address

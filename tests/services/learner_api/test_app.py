@@ -22,7 +22,16 @@ from tests.services.statuses import a_status
 from tests.streams import STREAM, enveloped, learn, memory_broker, samples, settings
 
 TOKEN = "open sesame"
-ROUTES = {"/boundaries", "/health", "/metrics"}
+ROUTES = {
+    "/boundaries",
+    "/health",
+    "/journal",
+    "/journal/former",
+    "/metrics",
+    "/samples",
+    "/snapshots/newest",
+    "/snapshots/{epoch}/{name}",
+}
 
 
 @pytest.fixture
@@ -32,7 +41,7 @@ def broker() -> MemoryBroker:
 
 @pytest.fixture
 def address(broker: MemoryBroker) -> Iterator[str]:
-    with answers(broker, token=TOKEN) as served:
+    with answers(broker=broker, token=TOKEN) as served:
         yield served
 
 
@@ -111,7 +120,7 @@ def test_what_may_not_be_or_cannot_be_read_is_a_problem_and_sends_nothing(
 
 
 def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> None:
-    with answers(broker) as address:
+    with answers(broker=broker) as address:
         status, answer = asked(address, token="")
     assert status == answer["status"] == 403
     assert "set learner.token" in answer["detail"]
