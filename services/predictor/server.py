@@ -45,7 +45,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         signal.signal(number, stop)
     gc.collect()
     gc.freeze()  # what the imports made never dies, and to look it all through takes long
-    logger.info("predictor on %s, following %s", url_of(listener), settings.directory)
+    source = options.source or settings.directory
+    logger.info("predictor on %s, following %s", url_of(listener), source)
     server.run(sockets=[listener])
 
 

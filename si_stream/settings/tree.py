@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -25,6 +26,22 @@ from si_stream.learning.options import (
     Options,
 )
 from si_stream.learning.presets import PRESETS
+
+
+def require_address(url: str) -> None:
+    """Raises:
+    ValueError: it is no address of a web server, or has more in it than that.
+    """
+    write = "write it as http://HOST:PORT"
+    if "@" in url:
+        raise ValueError(f"should have no user in it, which nothing asks for; {write}")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of a port or brackets
+        is_address = False
+    if not is_address or "?" in url or "#" in url:
+        raise ValueError(f"should be the address of a web server and nothing more; {write}")
 
 
 class LearnerOptions(Options):
@@ -104,6 +121,42 @@ class PredictorOptions(Options):
     threads: int = Field(
         1, ge=1, description="of the arithmetic; replicas serve more requests than threads do"
     )
+    source: str | None = Field(
+        None,
+        min_length=1,
+        description="what to follow: a learner's directory, or the URL of a learner on another "
+        "machine, as http://learner:9101, of which a copy is kept in `directory`; unset, "
+        "`directory` itself",
+    )
+    source_token: SecretStr | None = Field(
+        None, min_length=8, description="that the learner at the URL asks for, its read_token"
+    )
+    source_token_file: Path | None = Field(
+        None, description="holds the token instead, as orchestrators mount secrets"
+    )
+    source_ca_file: Path | None = Field(
+        None,
+        description="certificates (PEM) that vouch for a learner at an https URL, where it is not "
+        "one of those that this machine trusts",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_an_address(cls, source: str | None) -> str | None:
+        if source is not None and "://" in source:
+            require_address(source)
+        return source
+
+    @model_validator(mode="after")
+    def _source_is_as_its_options(self) -> Self:
+        if self.source_token is not None and self.source_token_file is not None:
+            raise ValueError("source_token and source_token_file are both set; keep one")
+        return self
+
+    @property
+    def source_url(self) -> str | None:
+        """The learner's address, where one is followed."""
+        return self.source.rstrip("/") if self.source and "://" in self.source else None
 
 
 class LogOptions(Options):
