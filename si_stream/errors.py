@@ -18,8 +18,6 @@ SIStreamError
     ├── InputTooLarge
     ├── UnknownTask
     ├── NoSnapshotYet
-    ├── Unauthorized          no token, or another one
-    ├── Forbidden             nobody may, as the settings are
     └── PredictionError       it asks for a prediction
         ├── EmptyInput
         └── WrongInput        another shape, dtype or range than the model's
@@ -119,14 +117,6 @@ class UnknownTask(RequestError):
 
 
 class NoSnapshotYet(RequestError):
-    pass
-
-
-class Unauthorized(RequestError):
-    pass
-
-
-class Forbidden(RequestError):
     pass
 
 

@@ -15,11 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from services.boundary_requests import MAX_BODY_BYTES, BoundaryRequest, BoundarySent
 from services.learner_api import Told
+from services.learner_api.locks import needs_token
 from services.learner_api.problems import KINDS
 from services.learner_status import LearnerStatus
 from services.web.body import read_content
 from services.web.daemon import in_daemon_thread
-from services.web.documentation import FAULT, complete_openapi, problem_responses
+from services.web.documentation import FAULT, complete_openapi, document_doors, problem_responses
 from services.web.problems import handle_problems
 
 DESCRIPTION = """\
@@ -63,7 +64,6 @@ def create_app(told: Told) -> FastAPI:
         status_code=202,
         responses=problem_responses(KINDS.values()),
         openapi_extra={
-            "security": [{"token": []}],
             "requestBody": {
                 "content": {"application/json": {"schema": BoundaryRequest.model_json_schema()}}
             },
@@ -71,11 +71,9 @@ def create_app(told: Told) -> FastAPI:
     )
     async def ask_for_boundary(request: Request) -> BoundarySent:
         """End the active task where the stream ends now. The same event id acts once."""
-        told.boundaries.admit(request.headers.get("authorization"))
         body = await read_content(request.scope, request.receive, MAX_BODY_BYTES, ADVICE)
         return await in_daemon_thread(lambda: told.boundaries.send(bytes(body)))
 
     complete_openapi(app)
-    components = app.openapi()["components"]
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document_doors(app, needs_token)
     return app

@@ -25,12 +25,13 @@ from services.predictor.documentation import (
 from services.predictor.follower import Follower
 from services.predictor.front import Front
 from services.predictor.listeners import Listeners
+from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
 from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import ALL_KINDS
 from services.predictor.samples import Samples
-from services.web.documentation import FAULT, complete_openapi
+from services.web.documentation import FAULT, complete_openapi, document_doors
 from services.web.problems import handle_problems
 from si_stream.settings import PredictorOptions
 
@@ -81,6 +82,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     add_readings(app, follower, metrics)
     add_page(app, follower, listeners, Samples(directory))
     complete_openapi(app)
+    document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
 
 
