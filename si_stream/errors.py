@@ -18,6 +18,8 @@ SIStreamError
     ├── InputTooLarge
     ├── UnknownTask
     ├── NoSnapshotYet
+    ├── NothingThere          yet, or ever
+    ├── Gone                  it was there
     └── PredictionError       it asks for a prediction
         ├── EmptyInput
         └── WrongInput        another shape, dtype or range than the model's
@@ -117,6 +119,14 @@ class UnknownTask(RequestError):
 
 
 class NoSnapshotYet(RequestError):
+    pass
+
+
+class NothingThere(RequestError):
+    pass
+
+
+class Gone(RequestError):
     pass
 
 

@@ -18,6 +18,7 @@ from services.learner_status import LearnerStatus
 from services.web.address import listen, url_of
 from services.web.certificates import certificate_of
 from services.web.thread import served
+from si_stream.boundaries.tasks import Task
 from si_stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ class Told(NamedTuple):
 
     Args:
         health: asked from the server's threads.
+        task: the task of a name; raises UnknownTask.
     """
 
     registry: CollectorRegistry
     health: Callable[[], LearnerStatus]
     boundaries: BoundaryRequests
+    task: Callable[[str], Task]
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def answering(settings: Settings, told: Told, crashed: Callable[[], None]) -> It
     def make() -> ASGIApp:
         from services.learner_api.app import create_app  # FastAPI: beside the rest of the start
 
-        return locks.locked(create_app(told))
+        return locks.locked(create_app(settings, told))
 
     with served(listener, make, DRAIN_SECONDS, crashed, options, certificate):
         yield address

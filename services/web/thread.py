@@ -76,6 +76,7 @@ class ServerThread:
                 raise RuntimeError("it ended without being asked to")
         except BaseException as failure:
             self._failure = failure
+            self._listener.close()  # whoever asks is refused, and does not wait for an answer
             logger.critical("the HTTP server has ended", exc_info=failure)
             self._crashed()
 

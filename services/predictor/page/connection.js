@@ -33,7 +33,10 @@ export class Connection {
     try {
       const response = await ask("events", { signal: own.signal });
       if (response.ok) await listen(response.body, (event) => this.hear(event));
-      else if (response.status === LOCKED) state = "locked";
+      else {
+        await response.text(); // or leaving would break it off
+        if (response.status === LOCKED) state = "locked";
+      }
     } catch {
       // of the network, whose errors say nothing
     }

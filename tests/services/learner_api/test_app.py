@@ -21,7 +21,16 @@ from tests.services.statuses import a_status
 from tests.streams import STREAM, enveloped, learn, memory_broker, samples, settings
 
 TOKEN = "open sesame"
-ROUTES = {"/boundaries", "/health", "/metrics"}
+ROUTES = {
+    "/boundaries",
+    "/health",
+    "/journal",
+    "/journal/former",
+    "/metrics",
+    "/samples",
+    "/snapshots/newest",
+    "/snapshots/{epoch}/{name}",
+}
 
 
 @pytest.fixture
@@ -31,7 +40,7 @@ def broker() -> MemoryBroker:
 
 @pytest.fixture
 def address(broker: MemoryBroker) -> Iterator[str]:
-    with answers(broker, token=TOKEN) as served:
+    with answers(broker=broker, token=TOKEN) as served:
         yield served
 
 
@@ -110,7 +119,7 @@ def test_what_may_not_be_or_cannot_be_read_is_a_problem_and_sends_nothing(
 
 
 def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> None:
-    with answers(broker) as address:
+    with answers(broker=broker) as address:
         status, answer = asked(address, token="")
     assert status == answer["status"] == 403
     assert "set learner.token" in answer["detail"]
@@ -120,10 +129,10 @@ def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> Non
 def test_the_token_may_come_from_a_file(broker: MemoryBroker, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
-    with answers(broker, token_file=file) as address:
+    with answers(broker=broker, token_file=file) as address:
         assert asked(address)[0] == 202
     file.write_text("")
-    with pytest.raises(SettingsError, match="is empty"), answers(broker, token_file=file):
+    with pytest.raises(SettingsError, match="is empty"), answers(broker=broker, token_file=file):
         pass
 
 

@@ -173,9 +173,9 @@ def test_with_a_token_it_asks_for_it_and_then_shows_and_answers_everything(
         page.page.locator(".samples button").first.click()
         page.wait_for("document.querySelectorAll('#heads .head').length")
         assert [fault for fault in page.faults if "401" not in fault] == []
-        del page.faults[:]
 
         page.page.reload()  # the tab keeps it
+        del page.faults[:]  # of what was being listened to
         page.wait_until_shown()
         assert page.faults == []
         kept = page.page.evaluate("[document.cookie, localStorage.length, location.href]")
