@@ -18,8 +18,6 @@ SIStreamError
     ├── InputTooLarge
     ├── UnknownTask
     ├── NoSnapshotYet
-    ├── Unauthorized          no token, or another one
-    ├── Forbidden             nobody may, as the settings are
     ├── NothingThere          yet, or ever
     ├── Gone                  it was there
     └── PredictionError       it asks for a prediction
@@ -121,14 +119,6 @@ class UnknownTask(RequestError):
 
 
 class NoSnapshotYet(RequestError):
-    pass
-
-
-class Unauthorized(RequestError):
-    pass
-
-
-class Forbidden(RequestError):
     pass
 
 

@@ -16,29 +16,24 @@ from starlette.responses import PlainTextResponse, Response
 from services.boundary_requests import MAX_BODY_BYTES, BoundaryRequest, BoundarySent
 from services.learner_api import Told
 from services.learner_api.journal import add_journal
+from services.learner_api.locks import needs_token
 from services.learner_api.problems import KINDS
 from services.learner_api.snapshots import Snapshots, add_snapshots
 from services.learner_status import LearnerStatus
 from services.samples import Samples
 from services.web.body import read_content
 from services.web.daemon import in_daemon_thread
-from services.web.documentation import FAULT, complete_openapi, problem_responses
+from services.web.documentation import FAULT, complete_openapi, document_doors, problem_responses
 from services.web.problems import handle_problems
 from services.web.sample_route import add_samples
-from si_stream.errors import (
-    BrokerError,
-    Forbidden,
-    InputTooLarge,
-    MalformedRequest,
-    Unauthorized,
-)
+from si_stream.errors import BrokerError, InputTooLarge, MalformedRequest
 from si_stream.settings import Settings
 
 DESCRIPTION = """\
 How a learner is, what it has published, and what an operator asks of it. Whatever
 cannot be answered is a problem (RFC 9457, `application/problem+json`).
 """
-REFUSALS = (MalformedRequest, Unauthorized, Forbidden, InputTooLarge, BrokerError)
+REFUSALS = (MalformedRequest, InputTooLarge, BrokerError)
 ADVICE = "bytes; send an event_id and the next task's name alone"
 
 
@@ -77,7 +72,6 @@ def create_app(settings: Settings, told: Told) -> FastAPI:
         status_code=202,
         responses=problem_responses(KINDS[error] for error in REFUSALS),
         openapi_extra={
-            "security": [{"token": []}],
             "requestBody": {
                 "content": {"application/json": {"schema": BoundaryRequest.model_json_schema()}}
             },
@@ -85,7 +79,6 @@ def create_app(settings: Settings, told: Told) -> FastAPI:
     )
     async def ask_for_boundary(request: Request) -> BoundarySent:
         """End the active task where the stream ends now. The same event id acts once."""
-        told.boundaries.admit(request.headers.get("authorization"))
         body = await read_content(request.scope, request.receive, MAX_BODY_BYTES, ADVICE)
         return await in_daemon_thread(lambda: told.boundaries.send(bytes(body)))
 
@@ -96,6 +89,5 @@ def create_app(settings: Settings, told: Told) -> FastAPI:
     add_snapshots(app, Snapshots(settings.directory))
     add_journal(app, settings.directory)
     complete_openapi(app)
-    components = app.openapi()["components"]
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document_doors(app, needs_token)
     return app

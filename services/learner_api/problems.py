@@ -12,31 +12,17 @@ from services.web.problems import (
 )
 from si_stream.errors import (
     BrokerError,
-    Forbidden,
     Gone,
     InputTooLarge,
     MalformedRequest,
     NoSnapshotYet,
     NothingThere,
-    Unauthorized,
     UnknownTask,
 )
 
 KINDS: Kinds = {
     MalformedRequest: MALFORMED_REQUEST.like(
         'unexpected end of data; send {} or {"event_id": "…", "next_task": "…"}'
-    ),
-    Unauthorized: Kind(
-        401,
-        "unauthorized",
-        "Who asks is not known",
-        "send the header Authorization: Bearer TOKEN",
-    ),
-    Forbidden: Kind(
-        403,
-        "forbidden",
-        "Nobody may",
-        "nobody may ask for boundaries here; set learner.token or learner.token_file",
     ),
     InputTooLarge: TOO_LARGE.like(
         "a body of 70000 bytes is too large, the limit is 65536 bytes; send an event_id and the "

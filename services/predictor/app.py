@@ -26,6 +26,7 @@ from services.predictor.documentation import (
 from services.predictor.follower import Follower
 from services.predictor.front import Front
 from services.predictor.listeners import Listeners
+from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
 from services.predictor.mirror.mirror import Mirror
 from services.predictor.mirror.samples import SamplesElsewhere
@@ -34,7 +35,7 @@ from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import ALL_KINDS
 from services.samples import Samples
-from services.web.documentation import FAULT, complete_openapi
+from services.web.documentation import FAULT, complete_openapi, document_doors
 from services.web.problems import handle_problems
 from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
@@ -108,6 +109,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     add_page(app, listeners)
     add_samples(app, samples_of, ALL_KINDS)
     complete_openapi(app)
+    document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
 
 

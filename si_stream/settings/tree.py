@@ -7,8 +7,7 @@ looks at files and the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -26,25 +25,11 @@ from si_stream.learning.options import (
     Options,
 )
 from si_stream.learning.presets import PRESETS
+from si_stream.settings.source import SourceOptions
+from si_stream.settings.web import WebOptions
 
 
-def require_address(url: str) -> None:
-    """Raises:
-    ValueError: it is no address of a web server, or has more in it than that.
-    """
-    write = "write it as http://HOST:PORT"
-    if "@" in url:
-        raise ValueError(f"should have no user in it, which nothing asks for; {write}")
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of a port or brackets
-        is_address = False
-    if not is_address or "?" in url or "#" in url:
-        raise ValueError(f"should be the address of a web server and nothing more; {write}")
-
-
-class LearnerOptions(Options):
+class LearnerOptions(WebOptions):
     """The process that learns."""
 
     shadow: Literal["off", "none"] = Field(
@@ -70,8 +55,17 @@ class LearnerOptions(Options):
         "one nobody may",
     )
     token_file: Path | None = Field(
-        None, description="holds the token instead, as orchestrators mount secrets"
+        None,
+        description="holds the token instead, or several, one a line, as orchestrators mount "
+        "secrets; read anew when it has changed",
     )
+    read_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="without which nobody reads snapshots, journal and samples at the metrics "
+        "address; token opens them too. None: whoever reaches the address reads them",
+    )
+    read_token_file: Path | None = Field(None, description="holds it instead, as token_file")
     accept_changes: bool = Field(
         False,
         description="go on from the checkpoint with other settings of the optimiser or of "
@@ -85,22 +79,27 @@ class LearnerOptions(Options):
         description="added to the process's; above 0 where predictions share its cores",
     )
 
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file are both set; keep one")
-        return self
 
-
-class PredictorOptions(Options):
+class PredictorOptions(WebOptions, SourceOptions):
     """The process that answers over HTTP."""
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="address to listen on; this machine alone, since there is no login",
+        description="address to listen on; this machine alone, until you open it",
     )
     port: int = Field(8080, ge=0, le=65535, description="to listen on; 0 takes any free port")
+    token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="without which nobody gets predictions or sees what the page shows; None: "
+        "whoever reaches the address does",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="holds the token instead, or several, one a line, as orchestrators mount "
+        "secrets; read anew when it has changed",
+    )
     max_body_bytes: int = Field(
         8 * 1024 * 1024,
         ge=1024,
@@ -121,42 +120,6 @@ class PredictorOptions(Options):
     threads: int = Field(
         1, ge=1, description="of the arithmetic; replicas serve more requests than threads do"
     )
-    source: str | None = Field(
-        None,
-        min_length=1,
-        description="what to follow: a learner's directory, or the URL of a learner on another "
-        "machine, as http://learner:9101, of which a copy is kept in `directory`; unset, "
-        "`directory` itself",
-    )
-    source_token: SecretStr | None = Field(
-        None, min_length=8, description="that the learner at the URL asks for, its read_token"
-    )
-    source_token_file: Path | None = Field(
-        None, description="holds the token instead, as orchestrators mount secrets"
-    )
-    source_ca_file: Path | None = Field(
-        None,
-        description="certificates (PEM) that vouch for a learner at an https URL, where it is not "
-        "one of those that this machine trusts",
-    )
-
-    @field_validator("source")
-    @classmethod
-    def _source_is_an_address(cls, source: str | None) -> str | None:
-        if source is not None and "://" in source:
-            require_address(source)
-        return source
-
-    @model_validator(mode="after")
-    def _source_is_as_its_options(self) -> Self:
-        if self.source_token is not None and self.source_token_file is not None:
-            raise ValueError("source_token and source_token_file are both set; keep one")
-        return self
-
-    @property
-    def source_url(self) -> str | None:
-        """The learner's address, where one is followed."""
-        return self.source.rstrip("/") if self.source and "://" in self.source else None
 
 
 class LogOptions(Options):

@@ -176,8 +176,13 @@ class SnapshotCopies:
             status = response.status_code
             if status == 304 and self._refusal is not None:
                 raise self._refusal
-            if status in (304, 503):  # the same, or none yet
+            if status == 304 or (status == 503 and self._order is None):
                 return None
+            if status == 503:
+                raise SourceAway(
+                    f"the learner at {self._learner.url} has no snapshot, or no room for this "
+                    "predictor (503)"
+                )
             etag = response.headers.get("etag", "").removeprefix("W/").strip('"')
             named = ADDRESS.fullmatch(response.headers.get("content-location", ""))
         if status != 200 or named is None or named[2][13 : -len(SUFFIX)] != etag:

@@ -12,7 +12,6 @@ from urllib.request import Request, urlopen
 import pytest
 from fastapi.openapi.models import OpenAPI
 
-from services.boundary_requests import token_of
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.errors import SettingsError
 from si_stream.messages.codecs import decode
@@ -127,15 +126,14 @@ def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> Non
     assert held(broker) == []
 
 
-def test_the_token_may_come_from_a_file(tmp_path: Path) -> None:
+def test_the_token_may_come_from_a_file(broker: MemoryBroker, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
-    assert token_of(settings(learner={"token_file": file})) == TOKEN
+    with answers(broker=broker, token_file=file) as address:
+        assert asked(address)[0] == 202
     file.write_text("")
-    with pytest.raises(SettingsError, match="is empty"):
-        token_of(settings(learner={"token_file": file}))
-    with pytest.raises(SettingsError, match="cannot be read"):
-        token_of(settings(learner={"token_file": tmp_path / "none"}))
+    with pytest.raises(SettingsError, match="is empty"), answers(broker=broker, token_file=file):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -164,7 +162,7 @@ def test_the_document_describes_every_route_and_every_problem(address: str) -> N
     assert document["paths"].keys() == ROUTES
     assert "Problem" in document["components"]["schemas"]
     responses = document["paths"]["/boundaries"]["post"]["responses"]
-    assert {"202", "400", "401", "403", "413", "500", "503"} == responses.keys()
+    assert {"202", "400", "401", "403", "413", "429", "500", "503"} == responses.keys()
 
 
 def test_metrics_are_open_metrics_where_that_is_asked_for(address: str) -> None:

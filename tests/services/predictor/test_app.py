@@ -201,7 +201,7 @@ def test_predict_takes_both_media_types_and_documents_every_problem(
     operation = document["paths"]["/predict"]["post"]
     assert operation["requestBody"]["content"].keys() == {JSON_TYPE, ROWS_TYPE}
     statuses = {str(kind.status) for kind in (*KINDS.values(), INTERNAL_ERROR)}
-    assert operation["responses"].keys() == {"200", *statuses}
+    assert operation["responses"].keys() == {"200", "401", "429", *statuses}
     examples = [
         example["value"]
         for status in statuses
