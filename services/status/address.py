@@ -21,6 +21,6 @@ def checked(option: str, url: str | None) -> str | None:
     try:
         require_address(url)
     except ValueError as error:
-        shown = "" if "@" in url else f" {url!r}"
+        shown = "" if {*"@?#"} & {*url} else f" {url!r}"
         raise SettingsError(f"{option}{shown} {error}") from None
     return url.rstrip("/")
