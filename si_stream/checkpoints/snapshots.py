@@ -27,6 +27,8 @@ from si_stream.learning.options import ModelOptions
 logger = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
 PORTRAITS = "portraits."
+LIMIT_BYTES = 4 * 1024 * 1024 * 1024
+"""Of one that somebody else has written: 10⁹ weights."""
 
 
 class Version(NamedTuple):
