@@ -73,8 +73,7 @@ def started(place: Path) -> Iterator[Service]:
     secrets.mkdir()
     authority = Authority(secrets)
     files = Pair(secrets / "tls.crt", secrets / "tls.key")
-    for source, target in zip(authority.certificate("server"), files, strict=True):
-        shutil.copy(source, target)
+    put(authority.certificate("server"), files)
     for name, token in (("reading", READING), ("predictor", PREDICTOR)):
         (secrets / name).write_text(f"{token}\n")
     common = {
@@ -104,12 +103,12 @@ def started(place: Path) -> Iterator[Service]:
     learner = Child("learner", settings=settings, heed=heed)
     running = [learner]
     try:
-        wait_for_address(learner)
+        source = wait_for_address(learner).removesuffix("/metrics")
         of_predictor = {
             **tls,
             "port": 0,
             "token_file": secrets / "predictor",
-            "source": learner.address.removesuffix("/metrics"),
+            "source": source,
             "source_token_file": secrets / "reading",
             "source_ca_file": authority.file,
         }
@@ -130,11 +129,17 @@ def started(place: Path) -> Iterator[Service]:
             child.wait()
 
 
-def wait_for_address(child: Child) -> None:
+def wait_for_address(child: Child) -> str:
     while child.address is None:
         assert child.code is None, list(child.last_lines)
         time.sleep(0.02)
     assert child.address.startswith("https://127.0.0.1:")
+    return child.address
+
+
+def put(made: Pair, files: Pair) -> None:
+    for one, other in zip(made, files, strict=True):
+        shutil.copy(one, other)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -218,7 +223,7 @@ def test_status_and_doctor_find_it_with_the_settings_of_the_service(service: Ser
     seen = json.loads(service.run("status", "--json", *at).stdout)
     assert seen["predictor"]["ready"]
     assert seen["predictor"]["address"] == service.predictor.address
-    assert [task["name"] for task in seen["knowledge"]["tasks"]][0] == "digits-0-1"
+    assert seen["knowledge"]["tasks"][0]["name"] == "digits-0-1"
     found = json.loads(service.run("doctor", "--json", *at).stdout)
     ports = {one["about"]: one for one in found["findings"]}["ports: predictor"]
     assert (ports["state"], ports["seen"]) == (
@@ -229,8 +234,7 @@ def test_status_and_doctor_find_it_with_the_settings_of_the_service(service: Ser
 
 def test_a_renewed_certificate_and_a_renewed_token_need_no_restart(service: Service) -> None:
     renewed = service.authority.certificate("renewed")
-    for source, target in zip(renewed, service.files, strict=True):
-        shutil.copy(source, target)
+    put(renewed, service.files)
     verify: Any = trusting(renewed.certificate)
     address = service.predictor.address
     while True:
