@@ -13,7 +13,7 @@ from services.processes import is_alive
 from services.quantities import seconds
 from services.resuming import changes
 from si_stream.checkpoints.store import CheckpointStore, Manifest, label
-from si_stream.errors import CorruptCheckpoint
+from si_stream.errors import CorruptCheckpoint, NewerFormat
 from si_stream.settings import Settings
 from si_stream.state import Identity
 
@@ -54,6 +54,9 @@ def of_checkpoints(
         except CorruptCheckpoint as error:
             damaged.append((label(path), error))
             continue
+        except NewerFormat as error:
+            yield fail(about, str(error), "see docs/checkpoints.md, Versions")
+            return newest
         read += is_read
         if newest is None:
             newest, named = manifest, label(path)
