@@ -14,13 +14,16 @@ SIStreamError
 │   └── Superseded            another learner writes this model's checkpoints now
 ├── NotFinite                 learning has left the finite numbers, again and again
 ├── ProcessEnded              a process that others depend on has ended
-└── PredictionError           a request for a prediction that cannot be answered
+└── RequestError              a request over HTTP that cannot be answered
     ├── MalformedRequest
-    ├── EmptyInput
-    ├── WrongInput            another shape, dtype or range than the model's
     ├── InputTooLarge
     ├── UnknownTask
-    └── NoSnapshotYet
+    ├── NoSnapshotYet
+    ├── Unauthorized          no token, or another one
+    ├── Forbidden             nobody may, as the settings are
+    └── PredictionError       it asks for a prediction
+        ├── EmptyInput
+        └── WrongInput        another shape, dtype or range than the model's
 
 A message names the value, the limit and what to do next. `services` maps each to
 one HTTP problem type and one exit code; nothing in here knows of either.
@@ -104,11 +107,35 @@ class ProcessEnded(SIStreamError):
     pass
 
 
-class PredictionError(SIStreamError):
+class RequestError(SIStreamError):
     pass
 
 
-class MalformedRequest(PredictionError):
+class MalformedRequest(RequestError):
+    pass
+
+
+class InputTooLarge(RequestError):
+    pass
+
+
+class UnknownTask(RequestError):
+    pass
+
+
+class NoSnapshotYet(RequestError):
+    pass
+
+
+class Unauthorized(RequestError):
+    pass
+
+
+class Forbidden(RequestError):
+    pass
+
+
+class PredictionError(RequestError):
     pass
 
 
@@ -117,16 +144,4 @@ class EmptyInput(PredictionError):
 
 
 class WrongInput(PredictionError):
-    pass
-
-
-class InputTooLarge(PredictionError):
-    pass
-
-
-class UnknownTask(PredictionError):
-    pass
-
-
-class NoSnapshotYet(PredictionError):
     pass

@@ -18,11 +18,9 @@ from services.predictor import answers
 from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
-    FAULT,
     NO_SNAPSHOT,
     PREDICTION_PROBLEMS,
     PREDICTION_REQUEST,
-    complete_openapi,
 )
 from services.predictor.follower import Follower
 from services.predictor.front import Front
@@ -30,8 +28,10 @@ from services.predictor.listeners import Listeners
 from services.predictor.metrics import Metrics
 from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
-from services.predictor.problems import handle_problems
+from services.predictor.problems import ALL_KINDS
 from services.predictor.samples import Samples
+from services.web.documentation import FAULT, complete_openapi
+from services.web.problems import handle_problems
 from si_stream.settings import PredictorOptions
 
 
@@ -59,7 +59,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         redoc_url=None,
         redirect_slashes=False,
     )
-    handle_problems(app)
+    handle_problems(app, ALL_KINDS)
 
     @app.post(
         PATH,

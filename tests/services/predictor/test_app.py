@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from services.predictor import answers
 from services.predictor.body import JSON as JSON_TYPE
 from services.predictor.body import ROWS as ROWS_TYPE
-from services.predictor.problems import INTERNAL_ERROR, KINDS, MEDIA_TYPE, Problem
+from services.predictor.problems import KINDS
+from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
