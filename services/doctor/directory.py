@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from services.doctor.finding import Finding, fail, ok, warn
+from services.doctor.finding import Finding, fail, ok, refused, warn
 from services.doctor.wholeness import look_at
 from services.learner_status import read_status
 from services.processes import is_alive
@@ -55,7 +55,7 @@ def of_checkpoints(
             damaged.append((label(path), error))
             continue
         except NewerFormat as error:
-            yield fail(about, str(error), "see docs/checkpoints.md, Versions")
+            yield refused(about, error)
             return newest
         read += is_read
         if newest is None:

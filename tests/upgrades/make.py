@@ -1,8 +1,8 @@
 """`python -m tests.upgrades.make COMMIT`: what that commit leaves in the directory of a model.
 
-Half of each stream is sent and learned by the commit's own programs, and `written-by/COMMIT.tar.xz`
-keeps it all: checkpoint, snapshot, log, journal and whatever else there is. It is written once, since
-files that were made anew would not be those that people have.
+Half of each stream is sent and learned by the commit's own programs, and kept in
+`written-by/COMMIT.tar.xz`: checkpoint, snapshot, log, journal and whatever else there is. It is
+written once, since files that were made anew would not be those that people have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stream of the upgrade tests, of two small tasks, and the command that any commit sends it with:
+"""The streams of the upgrade tests, of two small tasks, and how any commit sends them:
 
     python -P stream.py KIND LOG FIRST LAST
 

@@ -26,21 +26,16 @@ from si_stream.checkpoints.store import CheckpointStore, label
 from si_stream.errors import IdentityMismatch
 from si_stream.learning.frozen import FrozenNetwork, weights_of
 from si_stream.messages.codecs import decode
-from si_stream.messages.kinds import Message, SampleSchema, Samples
+from si_stream.messages.kinds import Message, Samples, SampleSchema
 from si_stream.settings import Settings, load_settings
 from si_stream.state import State
 from tests.services.test_learner_host import hosted
 from tests.streams import loaded
+from tests.upgrades.__main__ import AS_BEFORE, COMMITS
 from tests.upgrades.make import WRITTEN_BY, kinds_of
 from tests.upgrades.stream import HALF, SETTINGS, STREAM, Kind, messages, samples, send
 from tests.upgrades.versions import in_directory
 
-COMMITS = sorted(path.name.partition(".")[0] for path in WRITTEN_BY.iterdir())
-AS_BEFORE = {
-    ("ae63a33", "detected"): {"detection.signals": "errors", "detection.returning": "false"}
-}
-"""What an operator must say so that a learner goes on as it did: settings that the version did not
-have, and whose default is to do more."""
 WITHOUT_PORTRAITS = {"9aa3723", "ae63a33"}
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -59,7 +54,7 @@ class Left(NamedTuple):
 
 @pytest.fixture(
     params=[(commit, kind) for commit in COMMITS for kind in kinds_of(commit)],
-    ids=lambda param: "-".join(param),
+    ids="-".join,
 )
 def left(request: pytest.FixtureRequest, tmp_path: Path) -> Left:
     commit, kind = request.param

@@ -1,7 +1,7 @@
 """An earlier version of this repository, or this one, run as its users ran it.
 
 Invariant: all code that a version runs is its own, from a worktree of its commit that ends with
-the block; Python, PyTorch and the other packages are those of the environment that the tests run in.
+the block; Python, PyTorch and the other packages are those that the tests run in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +45,7 @@ class Version:
         return subprocess.run(
             self._python("-m", "services", *words),
             env=self._environment(),
+            check=False,
             capture_output=True,
             text=True,
             timeout=LIMIT_SECONDS,
@@ -59,12 +60,12 @@ class Version:
             text=True,
         )
 
-    def learn(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def learn(self, directory: Path, settings: dict[str, str]) -> None:
         """Learn to the end of the stream."""
         ended = self.run("learner", "--exit-at-end", *flags(directory, settings))
         assert ended.returncode == 0, ended.stderr
 
-    def learn_up_to(self, samples: int, directory: Path, settings: Mapping[str, str]) -> None:
+    def learn_up_to(self, samples: int, directory: Path, settings: dict[str, str]) -> None:
         """Learn so many samples of a stream that holds no more, and stop as when asked to."""
         words = ("--set", "snapshots.interval_seconds=0.2")
         process = self.start("learner", *flags(directory, settings), *words)
@@ -108,7 +109,7 @@ def git(*words: str) -> str:
     return ended.stdout.strip()
 
 
-def flags(directory: Path, settings: Mapping[str, str]) -> list[str]:
+def flags(directory: Path, settings: dict[str, str]) -> list[str]:
     """The same as words of the command line."""
     words = ["--directory", str(directory)]
     for key, value in (in_directory(directory) | settings).items():
