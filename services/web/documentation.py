@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
 
 from services.web.problems import (
+    FORBIDDEN,
     INTERNAL_ERROR,
     MEDIA_TYPE,
     RETRY_AFTER_SECONDS,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
     Kind,
     Problem,
 )
@@ -47,7 +50,7 @@ def problem_responses(kinds: Iterable[Kind]) -> Responses:
         if kind.title not in response["description"]:
             response["description"] += f", or: {kind.title}"
         response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
-        if kind.status == 503:
+        if kind.status in (429, 503):
             response["headers"] = {
                 "Retry-After": {
                     "description": "seconds",
@@ -64,3 +67,22 @@ def complete_openapi(app: FastAPI) -> None:
     """Generate the document, and add what the routes refer to."""
     schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
+
+
+def document_doors(app: FastAPI, needs_token: Callable[[str, str], bool | None]) -> None:
+    """Say of each route who may ask, and what becomes of others.
+
+    Args:
+        needs_token: by method and path; None where it depends on the settings.
+    """
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = needs_token(method.upper(), path)
+            kinds = [TOO_MANY_REQUESTS]
+            if needed is not False:
+                operation["security"] = [{"token": []}] if needed else [{}, {"token": []}]
+                kinds += [UNAUTHORIZED, FORBIDDEN] if needed else [UNAUTHORIZED]
+            for status, response in problem_responses(kinds).items():
+                operation["responses"].setdefault(str(status), response)
