@@ -8,13 +8,21 @@ from typing import Any
 
 from tests.surface.surfaces import SURFACES
 
+LINE = 120
+
 
 def file_of(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.json")
 
 
-def text_of(surface: Any) -> str:
-    return json.dumps(surface, indent=1, ensure_ascii=False) + "\n"
+def text_of(surface: Any, indent: str = "") -> str:
+    """JSON with a line for each thing that fits one."""
+    line = json.dumps(surface, ensure_ascii=False)
+    if len(line) <= LINE or not isinstance(surface, dict):
+        return line if indent else f"{line}\n"
+    inner = f"{indent} "
+    members = [f"{inner}{json.dumps(k)}: {text_of(v, inner)}" for k, v in surface.items()]
+    return "\n".join(["{", ",\n".join(members), f"{indent}}}"]) + ("" if indent else "\n")
 
 
 def main() -> None:

@@ -175,9 +175,10 @@ def of_formats() -> Members:
     """Members and tensors of the files, and headers and members of the messages."""
     chosen = settings(model=DIGITS, learner={"shadow": "none"}, detection={"kind": "adwin"})
     state = learn(memory_broker(digits_stream()), chosen)[0]
+    rows = samples(2, task="a", classes=("x",))
     envelopes = {
-        "samples, arrow": encode(samples(2, task="a", classes=("x",)), source="/s", time_seconds=0),
-        "samples, json": encode(samples(2, task="a", classes=("x",)), source="/s", codec="json"),
+        "samples, arrow": encode(rows, source="/s", event_id="1", time_seconds=0),
+        "samples, json": encode(rows, source="/s", event_id="1", codec="json"),
         "boundary": encode(Boundary("1", "b"), source="/s"),
         "end": encode(End("1"), source="/s"),
     }
@@ -186,9 +187,7 @@ def of_formats() -> Members:
         "snapshot": _members(SnapshotManifest),
         "status": _members(LearnerStatus),
         "tensors": _tensors(state),
-        "messages": {
-            name: {"headers": dict(one.headers) | {"ce_id": "…"}} for name, one in envelopes.items()
-        },
+        "messages": {name: dict(one.headers) for name, one in envelopes.items()},
         "json samples": envelopes["samples, json"].value.decode(),
         "json boundary": envelopes["boundary"].value.decode(),
     }

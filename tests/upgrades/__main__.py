@@ -142,8 +142,8 @@ def answers(version: Version, directory: Path) -> list[Any] | None:
             time.sleep(0.1)
         inputs = samples(20, 5000).inputs.tolist()
         bodies = [{"task": one["name"], "inputs": inputs} for one in told["tasks"]]
-        found = [asked(f"{address}/predict", body) for body in bodies]
-        return [[one["probabilities"] for one in answer["predictions"]] for answer in found]
+        given = [asked(f"{address}/predict", body) for body in bodies]
+        return [[one["probabilities"] for one in answer["predictions"]] for answer in given]
     finally:
         process.terminate()
         process.communicate()
