@@ -32,6 +32,7 @@ from tests.services.predictor.serving import (
 )
 from tests.services.statuses import a_status
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.web.certificates import Authority
 
 
 @pytest.fixture
@@ -44,6 +45,11 @@ def teacher(tmp_path: Path) -> Teacher:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -343,23 +349,31 @@ def test_what_is_no_learner_is_told_of(copy: Path) -> None:
         assert "is no learner of this version" in source(running)["problem"]
 
 
-def test_a_learner_that_asks_for_a_token_is_given_it(teacher: Teacher, copy: Path) -> None:
-    content = (path := teacher.publish()).read_bytes()
-    answer = with_snapshot(path, lambda asked: asked.answer(200, content))
-
-    def locked(asked: Asked) -> None:
-        if asked.headers["Authorization"] == "Bearer open sesame":
-            answer(asked)
-        else:
-            asked.answer(401)
-
-    with scripted(locked) as learner:
-        with serving(copy, source=learner.url) as running:
+def test_a_learner_behind_a_lock_lets_in_who_has_the_token_and_knows_its_authority(
+    teacher: Teacher, copy: Path, authority: Authority
+) -> None:
+    teacher.publish()
+    pair = authority.certificate("learner")
+    lock: dict[str, Any] = {
+        "read_token": "open sesame",
+        "tls_certificate_file": pair.certificate,
+        "tls_key_file": pair.key,
+    }
+    trust = {"source_ca_file": authority.file}
+    with answers(teacher.store.epochs.parent, tasks=TASKS, **lock) as there:
+        with serving(copy, source=there) as running:
+            wait_for(lambda: failures(running, "away") > 0)
+            assert "certificate verify failed" in source(running)["problem"]
+        with serving(copy, source=there, **trust) as running:
             wait_for(lambda: failures(running, "refused") > 0)
             assert "set predictor.source_token" in source(running)["problem"]
-        with serving(copy, source=learner.url, source_token="open sesame") as running:
+        with serving(copy, source=there, source_token="open sesame", **trust) as running:
             serves(running, 1, 3)
+            wait_for((copy / "status.json").exists)
+            assert running.client.get("/samples?task=digits-0-1").is_success
             assert "open sesame" not in running.client.get("/source").text
+    kept = [path.read_bytes() for path in copy.rglob("*") if path.is_file()]
+    assert not any(b"open sesame" in content for content in kept)
 
 
 def test_only_the_newest_ones_are_kept(teacher: Teacher, there: str, copy: Path) -> None:
