@@ -161,6 +161,14 @@ def cpp_compiler() -> str:
     return shutil.which("g++") or _missing("needs g++, a C++ compiler")
 
 
+@pytest.fixture(scope="session")
+def mounts_of_its_own() -> None:
+    """A process can be given mounts that nobody else sees, and another user (Linux, root)."""
+    missing = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]
+    if missing or os.geteuid():
+        _missing(f"needs root and {', '.join(missing) or 'nothing more'} (util-linux, coreutils)")
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser of this machine, without a window. None is downloaded."""
