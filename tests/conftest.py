@@ -73,6 +73,23 @@ def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroke
         broker.stop()
 
 
+@pytest.fixture(scope="module")
+def compose_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """One with the properties of deploy/compose.yaml."""
+    from deploy.local_process import NotAvailable
+    from tests.deploy.compose_file import a_broker
+
+    broker = a_broker(tmp_path_factory.mktemp("compose"))
+    try:
+        broker.start()
+    except NotAvailable as error:
+        _missing(f"needs a Kafka broker: {error}")
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
 @pytest.fixture(scope="session")
 def kafka_url(request: pytest.FixtureRequest) -> str:
     """The URL of a Kafka broker without a login: that of ``KAFKA_BOOTSTRAP_SERVERS``, or ours."""
