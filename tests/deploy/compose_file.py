@@ -57,6 +57,8 @@ def published(name: str) -> dict[int, list[int]]:
     """Ports of 127.0.0.1 by the container's own."""
     ports = {}
     for entry in SERVICES[name].get("ports", []):
+        if isinstance(entry, dict):
+            entry = ":".join(str(entry[key]) for key in ("host_ip", "published", "target"))
         host, outer, inner = entry.split(":")
         assert host == "127.0.0.1"
         first, _, last = outer.partition("-")
