@@ -13,13 +13,16 @@ SIStreamError
 │   └── Superseded            another learner writes this model's checkpoints now
 ├── NotFinite                 learning has left the finite numbers, again and again
 ├── ProcessEnded              a process that others depend on has ended
-└── PredictionError           a request for a prediction that cannot be answered
+└── RequestError              a request over HTTP that cannot be answered
     ├── MalformedRequest
-    ├── EmptyInput
-    ├── WrongInput            another shape, dtype or range than the model's
     ├── InputTooLarge
     ├── UnknownTask
-    └── NoSnapshotYet
+    ├── NoSnapshotYet
+    ├── NothingThere          yet, or ever
+    ├── Gone                  it was there
+    └── PredictionError       it asks for a prediction
+        ├── EmptyInput
+        └── WrongInput        another shape, dtype or range than the model's
 
 A message names the value, the limit and what to do next. `services` maps each to
 one HTTP problem type and one exit code; nothing in here knows of either.
@@ -99,11 +102,35 @@ class ProcessEnded(SIStreamError):
     pass
 
 
-class PredictionError(SIStreamError):
+class RequestError(SIStreamError):
     pass
 
 
-class MalformedRequest(PredictionError):
+class MalformedRequest(RequestError):
+    pass
+
+
+class InputTooLarge(RequestError):
+    pass
+
+
+class UnknownTask(RequestError):
+    pass
+
+
+class NoSnapshotYet(RequestError):
+    pass
+
+
+class NothingThere(RequestError):
+    pass
+
+
+class Gone(RequestError):
+    pass
+
+
+class PredictionError(RequestError):
     pass
 
 
@@ -112,16 +139,4 @@ class EmptyInput(PredictionError):
 
 
 class WrongInput(PredictionError):
-    pass
-
-
-class InputTooLarge(PredictionError):
-    pass
-
-
-class UnknownTask(PredictionError):
-    pass
-
-
-class NoSnapshotYet(PredictionError):
     pass

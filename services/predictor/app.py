@@ -18,20 +18,22 @@ from services.predictor import answers
 from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
-    FAULT,
     NO_SNAPSHOT,
     PREDICTION_PROBLEMS,
     PREDICTION_REQUEST,
-    complete_openapi,
 )
 from services.predictor.follower import Follower
 from services.predictor.front import Front
 from services.predictor.listeners import Listeners
+from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
 from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
-from services.predictor.problems import handle_problems
-from services.predictor.samples import Samples
+from services.predictor.problems import ALL_KINDS
+from services.samples import Samples
+from services.web.documentation import FAULT, complete_openapi, document_doors
+from services.web.problems import handle_problems
+from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
 
 
@@ -41,6 +43,13 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     metrics = Metrics(follower)
     prediction = Prediction(options, follower, metrics)
     listeners = Listeners(Board(directory, follower))
+    samples = Samples(directory)
+
+    def samples_of(name: str) -> bytes:
+        served = follower.current()
+        task = served.task(name)
+        assert task is not None  # it has a name
+        return samples.of(task, served.model)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +68,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         redoc_url=None,
         redirect_slashes=False,
     )
-    handle_problems(app)
+    handle_problems(app, ALL_KINDS)
 
     @app.post(
         PATH,
@@ -79,8 +88,10 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         return Response(json, media_type="application/json")
 
     add_readings(app, follower, metrics)
-    add_page(app, follower, listeners, Samples(directory))
+    add_page(app, listeners)
+    add_samples(app, samples_of, ALL_KINDS)
     complete_openapi(app)
+    document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
 
 

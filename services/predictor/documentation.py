@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
-
 from services.predictor.body import JSON, ROWS
-from services.predictor.problems import (
-    INTERNAL_ERROR,
-    KINDS,
-    MEDIA_TYPE,
-    NO_ROOM,
-    RETRY_AFTER_SECONDS,
-    UNKNOWN_ROUTE,
-    Kind,
-    Problem,
-)
+from services.predictor.problems import KINDS, NO_ROOM
 from services.predictor.served import WAYS
-from si_stream.errors import MalformedRequest, NoSnapshotYet, UnknownTask
+from services.web.documentation import problem_responses
+from services.web.problems import UNKNOWN_ROUTE
+from si_stream.errors import NoSnapshotYet
 
 DESCRIPTION = """\
 Answers from the newest snapshot of a model that goes on learning. Every answer says which
@@ -27,56 +17,10 @@ snapshot it came from (`version`) and how far along the stream that one was trai
 Whatever cannot be answered is a problem (RFC 9457, `application/problem+json`).
 """
 
-Responses = dict[int | str, dict[str, Any]]
-
-
-def _example(kind: Kind) -> dict[str, Any]:
-    return {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.example,
-        "error": kind.example,
-    }
-
-
-def problem_responses(kinds: Iterable[Kind]) -> Responses:
-    """One response for each status, with an example of each kind."""
-    responses: Responses = {}
-    for kind in (*kinds, INTERNAL_ERROR):
-        response = responses.setdefault(
-            kind.status,
-            {
-                "description": kind.title,
-                "content": {
-                    MEDIA_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {},
-                    }
-                },
-            },
-        )
-        if kind.title not in response["description"]:
-            response["description"] += f", or: {kind.title}"
-        response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
-        if kind.status == 503:
-            response["headers"] = {
-                "Retry-After": {
-                    "description": "seconds",
-                    "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
-                }
-            }
-    return responses
-
-
-FAULT = problem_responses([])
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
 NO_FILE = problem_responses([UNKNOWN_ROUTE])
 NO_PLACE = problem_responses([NO_ROOM])
-NO_SAMPLES = problem_responses(
-    [KINDS[MalformedRequest], KINDS[UnknownTask], KINDS[NoSnapshotYet]],
-)
 
 PAGE_FILE: dict[str, Any] = {
     "parameters": [
@@ -91,18 +35,6 @@ PAGE_FILE: dict[str, Any] = {
             ("version", "of the file: another version has another address"),
             ("name", "of the file"),
         )
-    ]
-}
-SAMPLES_OF: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "task",
-            "in": "query",
-            "required": True,
-            "description": "Whose samples.",
-            "schema": {"type": "string"},
-            "example": "digits-0-1",
-        }
     ]
 }
 
@@ -183,9 +115,3 @@ PREDICTION_REQUEST: dict[str, Any] = {
         },
     },
 }
-
-
-def complete_openapi(app: FastAPI) -> None:
-    """Generate the document, and add what the routes refer to."""
-    schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = Problem.model_json_schema()

@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
 from services.predictor.prediction import PATH, Prediction
-from services.predictor.problems import internal_error, prediction_problem
-from si_stream.errors import PredictionError
+from services.predictor.problems import ALL_KINDS
+from services.web.problems import internal_error, refusal
+from si_stream.errors import RequestError
 
 SEND_SECONDS = 3.0
 """For one event to be taken by an open page: one that does not read holds a place for no longer."""
@@ -82,8 +83,8 @@ class Front:
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> int:
         try:
             json = await self.prediction.answer(scope, receive)
-        except PredictionError as error:
-            response = prediction_problem(error)
+        except RequestError as error:
+            response = refusal(error, ALL_KINDS)
             await response(scope, receive, send)
             return response.status_code
         length = str(len(json)).encode()

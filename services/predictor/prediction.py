@@ -58,7 +58,7 @@ class Prediction:
         )
 
     async def answer(self, scope: Scope, receive: Receive) -> bytes:
-        """The JSON that answers a request. Raises PredictionError."""
+        """The JSON that answers a request. Raises RequestError."""
         served = self.follower.current()
         body = await read_body(scope, receive, self.options.max_body_bytes)
         query: bytes = scope["query_string"]

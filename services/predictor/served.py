@@ -57,14 +57,9 @@ class Served:
             },
         }
         """Members of every answer."""
-        for name, weights in snapshot.weights.items():
-            if not math.isfinite(weights.sum()):
-                raise CorruptCheckpoint(
-                    f"snapshot {self.version} holds {name} that is not finite: learning has "
-                    "diverged; go back to an older checkpoint with a lower learning rate"
-                )
         try:
             self.network = FrozenNetwork(self.model, snapshot.weights)
+            self._require_finite(snapshot)
             for task in manifest.tasks:
                 self.network.probabilities(self.takes.zeros(), task.head)
             self.choosable = [manifest.tasks[place] for place in snapshot.portraits]
@@ -130,6 +125,14 @@ class Served:
         if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
             raise _overflow()
         return probabilities_BC
+
+    def _require_finite(self, snapshot: Snapshot) -> None:
+        for name, weights in snapshot.weights.items():
+            if not math.isfinite(weights.sum()):
+                raise CorruptCheckpoint(
+                    f"snapshot {self.version} holds {name} that is not finite: learning has "
+                    "diverged; go back to an older checkpoint with a lower learning rate"
+                )
 
     def _unknown(self, asked: str) -> UnknownTask:
         known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"

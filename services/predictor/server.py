@@ -11,19 +11,20 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
 
 import torch
-import uvicorn
-from starlette.types import ASGIApp, Scope
 
 from services.logs import log_to_stderr
-from services.predictor.address import url_of
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.listeners import EVENTS
-from si_stream.settings import Settings
+from services.predictor.locks import locked
+from services.web.address import url_of, warn_of_open_door
+from services.web.certificates import Certificate
+from services.web.server import Server as WebServer
+from services.web.tokens import Tokens
+from si_stream.settings import PredictorOptions, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,15 @@ DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
 PAGES_SECONDS = 1.0  # for the open pages to take their end
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(
+    settings: Settings, listener: socket.socket, token: Tokens, certificate: Certificate | None
+) -> None:
     """See `services.predictor.run`."""
     log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
     app = create_app(options, settings.directory)
-    server = Server(app)
+    server = Server(app, options, token, certificate)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -47,45 +50,29 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         signal.signal(number, stop)
     gc.collect()
     gc.freeze()  # what the imports made never dies, and to look it all through takes long
-    logger.info("predictor on %s, following %s", url_of(listener), settings.directory)
+    url = url_of(listener, tls=certificate is not None)
+    logger.info("predictor on %s, following %s", url, settings.directory)
+    warn_of_open_door("predictor.token", options.host, is_open=not token)
     server.run(sockets=[listener])
 
 
-class Server(uvicorn.Server):
-    """Lets requests in flight finish, and ends those that would go on: the open pages', also where
-    one does not read what it is sent."""
+class Server(WebServer):
+    """Ends the open pages too, which would go on, also where one does not read what it is sent."""
 
-    def __init__(self, app: Front) -> None:
-        super().__init__(config(app))
+    def __init__(
+        self,
+        app: Front,
+        options: PredictorOptions,
+        token: Tokens,
+        certificate: Certificate | None = None,
+    ) -> None:
+        super().__init__(locked(app, options, token), DRAIN_SECONDS, options, certificate)
         self.listeners = app.listeners
-        app.abort = lambda scope: self._abort(lambda other: other is scope)
+        app.abort = lambda scope: self.abort(lambda other: other is scope)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.listeners.close()
         asyncio.get_running_loop().call_later(
-            PAGES_SECONDS, self._abort, lambda scope: scope["path"] == EVENTS
+            PAGES_SECONDS, self.abort, lambda scope: scope["path"] == EVENTS
         )
         await super().shutdown(sockets)
-
-    def _abort(self, ends: Callable[[Scope], bool]) -> None:
-        """Those connections whose last request is such a one, with what they have not read."""
-        for connection in list(self.server_state.connections):
-            scope = getattr(connection, "scope", None)
-            if scope is not None and ends(scope):
-                connection.transport.abort()
-
-
-def config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        interface="asgi3",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        log_level=logging.ERROR,  # a client's nonsense is no warning to the operator
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )

@@ -1,0 +1,88 @@
+"""What the OpenAPI documents have in common: every problem that a route may answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.web.problems import (
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    MEDIA_TYPE,
+    RETRY_AFTER_SECONDS,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    Kind,
+    Problem,
+)
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.example,
+        "error": kind.example,
+    }
+
+
+def problem_responses(kinds: Iterable[Kind]) -> Responses:
+    """One response for each status, with an example of each kind."""
+    responses: Responses = {}
+    for kind in (*kinds, INTERNAL_ERROR):
+        response = responses.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        if kind.title not in response["description"]:
+            response["description"] += f", or: {kind.title}"
+        response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
+        if kind.status in (429, 503):
+            response["headers"] = {
+                "Retry-After": {
+                    "description": "seconds",
+                    "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
+                }
+            }
+    return responses
+
+
+FAULT = problem_responses([])
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Generate the document, and add what the routes refer to."""
+    schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+
+
+def document_doors(app: FastAPI, needs_token: Callable[[str, str], bool | None]) -> None:
+    """Say of each route who may ask, and what becomes of others.
+
+    Args:
+        needs_token: by method and path; None where it depends on the settings.
+    """
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = needs_token(method.upper(), path)
+            kinds = [TOO_MANY_REQUESTS]
+            if needed is not False:
+                operation["security"] = [{"token": []}] if needed else [{}, {"token": []}]
+                kinds += [UNAUTHORIZED, FORBIDDEN] if needed else [UNAUTHORIZED]
+            for status, response in problem_responses(kinds).items():
+                operation["responses"].setdefault(str(status), response)
