@@ -57,9 +57,12 @@ def published(name: str) -> dict[int, list[int]]:
     """Ports of 127.0.0.1 by the container's own."""
     ports = {}
     for entry in SERVICES[name].get("ports", []):
-        if isinstance(entry, dict):
-            entry = ":".join(str(entry[key]) for key in ("host_ip", "published", "target"))
-        host, outer, inner = entry.split(":")
+        parts = (
+            [str(entry[key]) for key in ("host_ip", "published", "target")]
+            if isinstance(entry, dict)
+            else entry.split(":")
+        )
+        host, outer, inner = parts
         assert host == "127.0.0.1"
         first, _, last = outer.partition("-")
         ports[int(inner)] = [*range(int(first), int(last or first) + 1)]
