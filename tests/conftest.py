@@ -179,6 +179,15 @@ def cpp_compiler() -> str:
 
 
 @pytest.fixture(scope="session")
+def kustomize() -> list[str]:
+    """The command that makes manifests of a folder; kubectl has it built in."""
+    if program := shutil.which("kustomize"):
+        return [program, "build"]
+    kubectl = shutil.which("kubectl") or _missing("needs kubectl or kustomize")
+    return [kubectl, "kustomize"]
+
+
+@pytest.fixture(scope="session")
 def mounts_of_its_own() -> None:
     """A process can be given mounts that nobody else sees, and another user (Linux, root)."""
     missing = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]

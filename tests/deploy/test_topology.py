@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from deploy.kafka.local_broker import LocalBroker
 from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
-from tests.deploy.compose_file import SERVICES, read
+from tests.deploy.compose_file import FOLDER, SERVICES, read
 from tests.deploy.topology import Topology, topology
 
 LOOK_SECONDS = 0.2
@@ -70,6 +70,14 @@ def health_path(name: str) -> str:
     return str(url.partition("//")[2].partition("/")[2])
 
 
+def probed(component: str) -> list[str]:
+    """The paths that Kubernetes asks for of a container that is ready."""
+    file = FOLDER / "kubernetes" / "base" / f"{component}.yaml"
+    [pods] = [one for one in yaml.safe_load_all(file.read_text()) if "template" in one["spec"]]
+    [container] = pods["spec"]["template"]["spec"]["containers"]
+    return [probe["httpGet"]["path"] for name, probe in container.items() if "Probe" in name]
+
+
 def test_all_of_it_comes_up_in_order_learns_answers_and_is_watched(
     compose_broker: LocalBroker,
     start_prometheus: Callable[..., LocalPrometheus],
@@ -106,6 +114,12 @@ def test_all_of_it_comes_up_in_order_learns_answers_and_is_watched(
         assert {at["labels"]["model"] for at in prometheus.targets()} == {"si-stream"}
         assert {at["health"] for at in prometheus.targets()} == {"up"}
         assert prometheus.alerts() == []
+
+        addresses = {"learner": made.learner_port, "predictor": made.predictor_ports[0]}
+        for component, port in addresses.items():
+            paths = probed(component)
+            assert len(paths) == 3
+            assert {status_of(f"http://127.0.0.1:{port}{path}") for path in paths} == {200}
 
         at_learner = f"http://127.0.0.1:{made.learner_port}"
         for path, body, name in (
