@@ -117,11 +117,7 @@ def test_each_pod_meets_the_restricted_standard_and_can_write_no_root(overlay: R
             assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
     for component in OURS:
         context = overlay.pod(component)["spec"]["securityContext"]
-        assert (
-            f"{context['runAsUser']}:{context['runAsGroup']}"
-            == only(IMAGE, "USER")
-            == f"{USER}:{USER}"
-        )
+        assert [context["runAsUser"], context["runAsGroup"]] == [int(USER)] * 2
 
 
 def test_no_variable_of_a_service_is_taken_for_a_setting(overlay: Rendered) -> None:

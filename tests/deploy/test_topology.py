@@ -15,6 +15,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import yaml
+
 from deploy.kafka.local_broker import LocalBroker
 from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
 from tests.deploy.compose_file import FOLDER, SERVICES, read
