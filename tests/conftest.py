@@ -188,6 +188,12 @@ def kustomize() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The command that checks units without a systemd that runs."""
+    return shutil.which("systemd-analyze") or _missing("needs systemd-analyze (Debian: systemd)")
+
+
+@pytest.fixture(scope="session")
 def mounts_of_its_own() -> None:
     """A process can be given mounts that nobody else sees, and another user (Linux, root)."""
     missing = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]
