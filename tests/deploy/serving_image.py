@@ -70,7 +70,7 @@ def serve_locked(root: Path, data: Path, variables: Mapping[str, str]) -> None:
             _until_well(process, health_check(), environment)
             _until_well(process, [*health_check(), "--ready"], environment)
             page = urlopen(f"http://127.0.0.1:{predictor}/", timeout=30).read()
-            temporary = Path(f"/proc/{process.pid}/root/tmp")
+            temporary = Path("/proc", str(process.pid), "root", "tmp")
             left = [f"/tmp/{path.relative_to(temporary)}" for path in temporary.rglob("*.*")]
         finally:
             process.terminate()

@@ -1,5 +1,5 @@
-"""deploy/systemd: what systemd itself says of the units, and what of them is the program's. No systemd
-has started them.
+"""deploy/systemd: what systemd itself says of the units, and what of them is the program's. They
+were started by no systemd.
 """
 
 from __future__ import annotations
