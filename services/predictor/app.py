@@ -37,9 +37,9 @@ from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
 
 
-def create_app(options: PredictorOptions, directory: Path) -> Front:
+def create_app(options: PredictorOptions, directory: Path, own_module: str | None = None) -> Front:
     """The application; it follows the directory from its start-up to its shutdown."""
-    follower = Follower(directory, options.poll_interval_seconds, options.threads)
+    follower = Follower(directory, options.poll_interval_seconds, options.threads, own_module)
     metrics = Metrics(follower)
     prediction = Prediction(options, follower, metrics)
     listeners = Listeners(Board(directory, follower))
