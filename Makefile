@@ -19,10 +19,9 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka prometheus test alert-test image-test crash-test upgrade-test surface serving-test \
-  evening check format bench fuzz soak \
-  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures page-picture constraints \
-  clean
+.PHONY: help setup demo kafka prometheus test alert-test image-test crash-test upgrade-test \
+  surface serving-test evening check format bench fuzz soak reproduce-silent reproduce-paper \
+  reproduce-quick dashboards dashboard-pictures page-picture constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services.asking import ask, url_of
+from services.asking import ask, key_of, url_of
 from si_stream.errors import SettingsError
-from si_stream.settings import Settings
+from si_stream.settings import LearnerOptions, PredictorOptions, Settings
 
 
 class Health(NamedTuple):
@@ -20,8 +20,8 @@ class Health(NamedTuple):
 
 def learner_health(settings: Settings) -> Health:
     options = settings.learner
-    url = _url(options.metrics_host, options.metrics_port, "learner.metrics_port")
-    answer = ask(f"{url}/health")
+    url = _url(options.metrics_host, options.metrics_port, "learner.metrics_port", options)
+    answer = ask(f"{url}/health", key_of("learner", options, own=True))
     if answer is None or answer.status != 200:
         return Health(False, f"learner at {url}: {_fault(answer and answer.status)}")
     return Health(True, f"learner at {url}: {_word(answer.body, 'answers')}")
@@ -32,8 +32,9 @@ def predictor_health(settings: Settings, *, ready: bool) -> Health:
     ready: whether it must have a snapshot to answer from.
     """
     options = settings.predictor
-    url = _url(options.host, options.port, "predictor.port")
-    answer = ask(f"{url}/healthz/{'ready' if ready else 'live'}")
+    url = _url(options.host, options.port, "predictor.port", options)
+    path = "/healthz/ready" if ready else "/healthz/live"
+    answer = ask(url + path, key_of("predictor", options, own=True))
     if answer is None:
         return Health(False, f"predictor at {url}: {_fault(None)}")
     if answer.status != 200:
@@ -58,10 +59,10 @@ def check(settings: Settings, *, learner: bool, predictor: bool, ready: bool) ->
     return all(health.well for health in seen)
 
 
-def _url(host: str, port: int, setting: str) -> str:
+def _url(host: str, port: int, setting: str, options: LearnerOptions | PredictorOptions) -> str:
     if port == 0:
         raise SettingsError(f"{setting} is 0, any port that is free: name one, and start it anew")
-    return url_of(host, port)
+    return url_of(host, port, tls=options.tls_certificate_file is not None)
 
 
 def _fault(status: int | None) -> str:

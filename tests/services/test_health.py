@@ -12,6 +12,7 @@ from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from tests.services.learner_process import LOOK_SECONDS, wait_for_metrics, wait_until
 from tests.services.other_programs import answering
+from tests.services.web.certificates import Authority
 from tests.streams import STREAM, enveloped, filled, samples, settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
@@ -66,6 +67,24 @@ def test_a_learner_that_waits_and_a_predictor_without_a_snapshot_are_well_but_no
         assert asked(capsys, ports, "--learner")[0] == 0
         assert asked(capsys, ports, "--predictor") == (1, [f"{of_predictor}: does not answer"])
         assert asked(capsys, ports)[0] == 1
+
+
+def test_one_with_a_certificate_is_known_by_it(
+    tmp_path: Path, started: list[Child], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = Authority(tmp_path).certificate("localhost")
+    [port] = free_ports(1)
+    files = {"tls_certificate_file": pair.certificate, "tls_key_file": pair.key}
+    started.append(
+        Child("predictor", settings=settings(tmp_path, predictor={"port": port, **files}))
+    )
+    wait_for_metrics(started[0])
+    flags = [f"--set=predictor.{name}={path}" for name, path in files.items()]
+    assert asked(capsys, (1, port), "--predictor", *flags) == (
+        0,
+        [f"predictor at https://127.0.0.1:{port}: live"],
+    )
+    assert asked(capsys, (1, port), "--predictor")[0] == 1  # without TLS
 
 
 def test_another_program_at_the_address_is_not_well(capsys: pytest.CaptureFixture[str]) -> None:
