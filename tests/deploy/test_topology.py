@@ -1,141 +1,26 @@
-"""deploy/compose.yaml at work without containers: a real broker, learner, three predictors that
-follow it by its address, the simulator, Prometheus and Alertmanager, as the file says.
-
-Grafana is not among them; tests/deploy/grafana holds its files against a real Prometheus.
+"""deploy/compose.yaml as plain processes, with one predictor and a short stream; the whole of it:
+make compose-test.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
-
-import yaml
 
 from deploy.kafka.local_broker import LocalBroker
 from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
-from tests.deploy.compose_file import FOLDER, SERVICES, read
-from tests.deploy.topology import Topology, topology
+from tests.deploy.at_work import comes_up_learns_and_answers
+from tests.deploy.topology import topology
 
-LOOK_SECONDS = 0.2
-LESS = ["--epochs", "1", "--task-count", "2", "--holdout-samples-per-task", "500"]
-ALL_LEARNED = 'sum(si_stream_received_samples_total{model="si-stream", role="train"}) > 20000'
-NEWEST_SERVED = (
-    "count(si_stream_served_snapshot_step == on (model) group_left () "
-    'si_stream_snapshot_step{job="si-stream-learner"}) == 3'
-)
-QUESTION = json.dumps({"task": "mnist-0-1", "inputs": [[[0] * 28] * 28]}).encode()
+LESS = ["--epochs", "1", "--task-count", "1", "--holdout-samples-per-task", "500"]
 
 
-def until(condition: Callable[[], bool], made: Topology) -> None:
-    while not condition():
-        codes = [process.poll() for process in made.processes]
-        assert set(codes) == {None}, f"ended with {codes}; the logs are in {made.directory}"
-        time.sleep(LOOK_SECONDS)
-
-
-def status_of(url: str, token: str | None = None, body: bytes | None = None) -> int:
-    headers = {"Content-Type": "application/json"}
-    headers |= {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        with urlopen(Request(url, body, headers), timeout=30) as answer:
-            status: int = answer.status
-            return status
-    except HTTPError as error:
-        with error:
-            return error.code
-
-
-def watched_by(made: Topology, alertmanager: int) -> dict[str, Any]:
-    """Prometheus' files with the addresses here; a name of the DNS becomes what it stands for."""
-    main = read("compose/prometheus.yml")
-    main["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    [at] = main["alerting"]["alertmanagers"][0]["static_configs"]
-    at["targets"] = [f"127.0.0.1:{alertmanager}"]
-    learner, predictor = main["scrape_configs"]
-    learner["static_configs"][0]["targets"] = [f"127.0.0.1:{made.learner_port}"]
-    del predictor["dns_sd_configs"]
-    predictor["static_configs"] = [
-        {"targets": [f"127.0.0.1:{port}" for port in made.predictor_ports]}
-    ]
-    rules = {name: read(f"prometheus/{name}") for name in main["rule_files"]}
-    return {"prometheus.yml": main, **rules}
-
-
-def health_path(name: str) -> str:
-    [url] = [word for word in SERVICES[name]["healthcheck"]["test"] if word.startswith("http")]
-    return str(url.partition("//")[2].partition("/")[2])
-
-
-def probed(component: str) -> list[str]:
-    """The paths that Kubernetes asks for of a container that is ready."""
-    file = FOLDER / "kubernetes" / "base" / f"{component}.yaml"
-    [pods] = [one for one in yaml.safe_load_all(file.read_text()) if "template" in one["spec"]]
-    [container] = pods["spec"]["template"]["spec"]["containers"]
-    return [probe["httpGet"]["path"] for name, probe in container.items() if "Probe" in name]
-
-
-def test_all_of_it_comes_up_in_order_learns_answers_and_is_watched(
+def test_all_of_it_comes_up_learns_answers_and_is_watched(
     compose_broker: LocalBroker,
     start_prometheus: Callable[..., LocalPrometheus],
     start_alertmanager: Callable[..., LocalAlertmanager],
     mnist_root: Path,
     tmp_path: Path,
 ) -> None:
-    with topology(tmp_path, compose_broker.server, predictors=3) as made:
-        made.run("tokens")
-        tokens = {path.name: path.read_text() for path in made.volume("tokens").iterdir()}
-        made.run("tokens")  # as at the next start
-        assert tokens == {path.name: path.read_text() for path in made.volume("tokens").iterdir()}
-        assert set(tokens) == {"learner", "snapshots", "grafana"}
-        assert len(set(tokens.values())) == 3
-
-        made.run("topics")
-        learner = made.start("learner")
-        predictors = [made.start("predictor", number) for number in range(3)]
-        until(partial(made.is_well, "learner"), made)
-        for number in range(3):
-            until(partial(made.is_well, "predictor", number), made)
-            assert not made.is_well("predictor", number, "--ready")
-
-        alertmanager = start_alertmanager(
-            tmp_path / "alertmanager", {"alertmanager.yml": read("alertmanager/alertmanager.yml")}
-        )
-        prometheus = start_prometheus(tmp_path / "prometheus", watched_by(made, alertmanager.port))
-        for name, program in (("prometheus", prometheus), ("alertmanager", alertmanager)):
-            assert status_of(f"{program.address}/{health_path(name)}") == 200
-
-        made.run("simulate", *LESS, variables={"SI_STREAM_DATA": str(mnist_root)})
-        until(lambda: bool(prometheus.query(ALL_LEARNED)), made)
-        until(lambda: bool(prometheus.query(NEWEST_SERVED)), made)
-        assert {at["labels"]["model"] for at in prometheus.targets()} == {"si-stream"}
-        assert {at["health"] for at in prometheus.targets()} == {"up"}
-        assert prometheus.alerts() == []
-
-        addresses = {"learner": made.learner_port, "predictor": made.predictor_ports[0]}
-        for component, port in addresses.items():
-            paths = probed(component)
-            assert len(paths) == 3
-            assert {status_of(f"http://127.0.0.1:{port}{path}") for path in paths} == {200}
-
-        at_learner = f"http://127.0.0.1:{made.learner_port}"
-        for path, body, name in (
-            ("/boundaries", b"{}", "learner"),
-            ("/snapshots/newest", None, "snapshots"),
-        ):
-            assert status_of(at_learner + path, None, body) == 401
-            assert status_of(at_learner + path, tokens["grafana"], body) == 401
-            assert status_of(at_learner + path, tokens[name], body) in {200, 202}
-
-        assert made.stop(learner) == 0
-        assert made.stop(predictors[0]) == 0
-        # One that starts while the learner is away has its copy.
-        made.start("predictor", 0)
-        for number, port in enumerate(made.predictor_ports):
-            until(partial(made.is_well, "predictor", number, "--ready"), made)
-            assert status_of(f"http://127.0.0.1:{port}/predict", body=QUESTION) == 200
+    with topology(tmp_path, compose_broker.server, predictors=1) as made:
+        comes_up_learns_and_answers(made, start_prometheus, start_alertmanager, mnist_root, *LESS)
