@@ -108,9 +108,8 @@ def comes_up_learns_and_answers(
     alertmanager = start_alertmanager(
         made.directory / "alertmanager", {"alertmanager.yml": read("alertmanager/alertmanager.yml")}
     )
-    prometheus = start_prometheus(
-        made.directory / "prometheus", watched_by(made, alertmanager.port)
-    )
+    files = watched_by(made, alertmanager.port)
+    prometheus = start_prometheus(made.directory / "prometheus", files)
     for name, program in (("prometheus", prometheus), ("alertmanager", alertmanager)):
         assert status_of(f"{program.address}/{health_path(name)}") == 200
 
@@ -119,7 +118,8 @@ def comes_up_learns_and_answers(
     until(partial(_is_so, prometheus, f"{NEWEST_SERVED} == {len(made.predictor_ports)}"), made)
     assert {at["labels"]["model"] for at in prometheus.targets()} == {"si-stream"}
     assert {at["health"] for at in prometheus.targets()} == {"up"}
-    assert prometheus.alerts() == []
+    groups = prometheus.ask("/api/v1/rules")["data"]["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
 
     addresses = {"learner": made.learner_port, "predictor": made.predictor_ports[0]}
     for component, port in addresses.items():
