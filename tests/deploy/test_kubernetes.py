@@ -25,7 +25,7 @@ from tests.deploy.serving_image import IMAGE, ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ["local", "production"]
-VERSIONS = ["1.30", "1.34", kubernetes_validate.latest_version()]
+VERSIONS = ["1.30", kubernetes_validate.latest_version()]  # the oldest that takes all of it
 OURS = ["learner", "predictor", "topics"]
 Manifest = dict[str, Any]
 
