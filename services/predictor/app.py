@@ -41,7 +41,7 @@ from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
 
 
-def create_app(options: PredictorOptions, directory: Path) -> Front:
+def create_app(options: PredictorOptions, directory: Path, own_module: str | None = None) -> Front:
     """The application; from its start-up to its shutdown it follows its source.
 
     Args:
@@ -52,7 +52,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         mirror = Mirror(options, directory, watched=lambda: listeners.count > 0)
     elif options.source is not None:
         directory = Path(options.source)
-    follower = Follower(directory, options.poll_interval_seconds, options.threads)
+    follower = Follower(directory, options.poll_interval_seconds, options.threads, own_module)
     metrics = Metrics(follower, mirror)
     prediction = Prediction(options, follower, metrics)
     listeners = Listeners(Board(directory, follower))

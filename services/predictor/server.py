@@ -39,7 +39,7 @@ def serve(
     log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
-    app = create_app(options, settings.directory)
+    app = create_app(options, settings.directory, settings.model.network.module)
     server = Server(app, options, token, certificate)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
 FORMAT: Literal["si-stream-snapshot/1"] = "si-stream-snapshot/1"
 PORTRAITS = "portraits."
+LIMIT_BYTES = 4 * 1024 * 1024 * 1024
+"""Of one that somebody else has written: 10⁹ weights."""
 
 
 class Version(NamedTuple):
