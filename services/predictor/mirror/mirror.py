@@ -108,7 +108,10 @@ class Mirror:
 
     def _follow(self) -> None:
         tries = 0
-        self._try("the copy from before", self._begin)
+        # Before it is known what was there, anything would seem to be newer.
+        while self._try("the copy from before", self._begin) is not None:
+            if self._stopping.wait(AWAY_SECONDS):
+                return
         while not self._stopping.is_set():
             trouble = self._try("snapshots", self._snapshots.look)
             more = False
