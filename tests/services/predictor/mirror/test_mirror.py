@@ -457,6 +457,24 @@ def test_while_it_cannot_look_at_what_it_had_it_takes_nothing(
         serves(running, 2, 3)
 
 
+def test_a_fault_of_ours_is_logged_once_with_its_traceback_and_ends_nothing(
+    teacher: Teacher, there: str, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish()
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        followed = running.app.metrics.mirror
+        assert followed is not None
+        epochs = followed._snapshots._epochs
+        del followed._snapshots._epochs  # a fault as good as any
+        teacher.publish(epoch=2)
+        wait_for(lambda: failures(running, "fault") > 2)
+        followed._snapshots._epochs = epochs
+        teacher.publish(epoch=3)
+        serves(running, 3, 3)
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_the_page_is_as_good_as_where_the_learner_is(learned: Path, copy: Path) -> None:
     status = a_status()
     with (
