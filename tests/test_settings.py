@@ -309,7 +309,7 @@ SURFACE = {
     "learner": f"{WEB} shadow exit_at_end metrics_host metrics_port token token_file read_token "
     "read_token_file accept_changes niceness",
     "predictor": f"{WEB} host port token token_file max_body_bytes max_inputs "
-    "poll_interval_seconds threads",
+    "poll_interval_seconds threads source source_token source_token_file source_ca_file",
     "log": "format level",
 }
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
@@ -27,6 +28,9 @@ from services.predictor.front import Front
 from services.predictor.listeners import Listeners
 from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
+from services.predictor.mirror.mirror import Mirror
+from services.predictor.mirror.samples import SamplesElsewhere
+from services.predictor.mirror.source import Source, of_directory
 from services.predictor.page import add_page
 from services.predictor.prediction import PATH, Prediction
 from services.predictor.problems import ALL_KINDS
@@ -38,12 +42,21 @@ from si_stream.settings import PredictorOptions
 
 
 def create_app(options: PredictorOptions, directory: Path, own_module: str | None = None) -> Front:
-    """The application; it follows the directory from its start-up to its shutdown."""
+    """The application; from its start-up to its shutdown it follows its source.
+
+    Args:
+        directory: of the model, or of the copy of one whose learner is followed by its URL.
+    """
+    mirror = None
+    if options.source_url is not None:
+        mirror = Mirror(options, directory, watched=lambda: listeners.count > 0)
+    elif options.source is not None:
+        directory = Path(options.source)
     follower = Follower(directory, options.poll_interval_seconds, options.threads, own_module)
-    metrics = Metrics(follower)
+    metrics = Metrics(follower, mirror)
     prediction = Prediction(options, follower, metrics)
     listeners = Listeners(Board(directory, follower))
-    samples = Samples(directory)
+    samples = SamplesElsewhere(mirror.learner) if mirror else Samples(directory)
 
     def samples_of(name: str) -> bytes:
         served = follower.current()
@@ -54,8 +67,12 @@ def create_app(options: PredictorOptions, directory: Path, own_module: str | Non
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         follower.start()
+        if mirror is not None:
+            mirror.start()
         yield
         await listeners.closed()
+        if mirror is not None:
+            await run_in_threadpool(mirror.stop)
         follower.stop()
         prediction.close()
 
@@ -88,11 +105,19 @@ def create_app(options: PredictorOptions, directory: Path, own_module: str | Non
         return Response(json, media_type="application/json")
 
     add_readings(app, follower, metrics)
+    add_source(app, mirror)
     add_page(app, listeners)
     add_samples(app, samples_of, ALL_KINDS)
     complete_openapi(app)
     document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
+
+
+def add_source(app: FastAPI, mirror: Mirror | None) -> None:
+    @app.get("/source", operation_id="source", responses=FAULT)
+    async def source() -> Source:
+        """What is followed: where the snapshots come from, and whether they can be had."""
+        return mirror.source() if mirror is not None else of_directory()
 
 
 def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:

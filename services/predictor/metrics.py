@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from services.predictor.follower import Follower
+from services.predictor.mirror.mirror import REASONS, Mirror
 
 UNKNOWN = "unknown"
 BUCKETS = (
@@ -33,10 +34,12 @@ BUCKETS = (
 class Metrics(Collector):
     """Args:
     follower: what is being served is read from it whenever somebody asks.
+    mirror: and how it is with the learner elsewhere, where one is followed by its URL.
     """
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, mirror: Mirror | None = None) -> None:
         self.follower = follower
+        self.mirror = mirror
         self.in_flight = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._predictions: Counter[str] = Counter()
@@ -96,6 +99,8 @@ class Metrics(Collector):
             sum_value=self._duration_sum,
         )
         yield from self._served()
+        if self.mirror is not None:
+            yield from _source(self.mirror)
 
     def _served(self) -> Iterator[Metric]:
         prefix = "si_stream_served_snapshot"
@@ -127,3 +132,35 @@ class Metrics(Collector):
         for partition, (offset, _row) in sorted(manifest.position.items()):
             position.add_metric([str(partition)], offset)
         yield position
+
+
+def _source(mirror: Mirror) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "si_stream_source_up",
+        "1 where the learner that is followed by its URL answered when it was last asked.",
+        int(mirror.reachable),
+    )
+    if (answered_at := mirror.learner.answered_at) is not None:
+        yield GaugeMetricFamily(
+            "si_stream_source_age_seconds",
+            "Since the learner that is followed by its URL last answered.",
+            max(0.0, time.monotonic() - answered_at),
+        )
+    yield CounterMetricFamily(
+        "si_stream_source_received_bytes",
+        "Bytes of snapshots, journal and state received from the learner.",
+        mirror.learner.received_bytes,
+    )
+    yield CounterMetricFamily(
+        "si_stream_source_snapshots",
+        "Snapshots taken from the learner, whole and compared with their SHA-256.",
+        mirror.taken,
+    )
+    failures = CounterMetricFamily(
+        "si_stream_source_failures",
+        "Looks at the learner that failed, by why.",
+        labels=["reason"],
+    )
+    for reason in REASONS:
+        failures.add_metric([reason], mirror.failures[reason])
+    yield failures

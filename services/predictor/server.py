@@ -51,7 +51,8 @@ def serve(
     gc.collect()
     gc.freeze()  # what the imports made never dies, and to look it all through takes long
     url = url_of(listener, tls=certificate is not None)
-    logger.info("predictor on %s, following %s", url, settings.directory)
+    source = options.source or settings.directory
+    logger.info("predictor on %s, following %s", url, source)
     warn_of_open_door("predictor.token", options.host, is_open=not token)
     server.run(sockets=[listener])
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from services.predictor import answers
 from services.predictor.body import JSON as JSON_TYPE
 from services.predictor.body import ROWS as ROWS_TYPE
+from services.predictor.mirror.source import Source
 from services.predictor.problems import KINDS
 from services.samples import SampleList
 from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
@@ -33,6 +34,7 @@ ROUTES = {
     "/page/{version}/{name}": "get",
     "/predict": "post",
     "/samples": "get",
+    "/source": "get",
     "/tasks": "get",
 }
 
@@ -277,6 +279,7 @@ def test_the_documented_request_is_answered_as_documented(
         ("/healthz/live", answers.Liveness),
         ("/healthz/ready", answers.Readiness),
         ("/samples?task=digits-0-1", SampleList),
+        ("/source", Source),
     ],
 )
 def test_what_is_read_is_as_documented(path: str, model: type, predictor: Running) -> None:
