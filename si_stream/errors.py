@@ -19,7 +19,11 @@ SIStreamError
     ├── WrongInput            another shape, dtype or range than the model's
     ├── InputTooLarge
     ├── UnknownTask
-    └── NoSnapshotYet
+    ├── UnknownModel          or a version of it that is not the one being served
+    ├── NoSnapshotYet
+    ├── Overloaded            as many are in as may be
+    ├── DeadlinePassed        nobody waits for the answer any more
+    └── ShuttingDown
 
 A message names the value, the limit and what to do next. `services` maps each to
 one HTTP problem type and one exit code; nothing in here knows of either.
@@ -123,5 +127,21 @@ class UnknownTask(PredictionError):
     pass
 
 
+class UnknownModel(PredictionError):
+    pass
+
+
 class NoSnapshotYet(PredictionError):
+    pass
+
+
+class Overloaded(PredictionError):
+    pass
+
+
+class DeadlinePassed(PredictionError):
+    pass
+
+
+class ShuttingDown(PredictionError):
     pass

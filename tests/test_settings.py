@@ -307,7 +307,8 @@ SURFACE = {
     "snapshots": "interval_seconds keep",
     "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "
     "niceness",
-    "predictor": "host port max_body_bytes max_inputs poll_interval_seconds threads",
+    "predictor": "host port max_body_bytes max_inputs poll_interval_seconds threads max_waiting "
+    "deadline_seconds batch_window_seconds",
     "log": "format level",
 }
 

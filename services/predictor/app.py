@@ -15,11 +15,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from services.predictor import answers
+from services.predictor.admission import Admission
 from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
     FAULT,
     NO_SNAPSHOT,
+    NOT_READY,
     PREDICTION_PROBLEMS,
     PREDICTION_REQUEST,
     complete_openapi,
@@ -29,7 +31,9 @@ from services.predictor.front import Front
 from services.predictor.listeners import Listeners
 from services.predictor.metrics import Metrics
 from services.predictor.page import add_page
-from services.predictor.prediction import PATH, Prediction
+from services.predictor.predict import PATH
+from services.predictor.predict import predict as asked_plainly
+from services.predictor.prediction import Prediction
 from services.predictor.problems import handle_problems
 from services.predictor.samples import Samples
 from si_stream.settings import PredictorOptions
@@ -38,8 +42,9 @@ from si_stream.settings import PredictorOptions
 def create_app(options: PredictorOptions, directory: Path) -> Front:
     """The application; it follows the directory from its start-up to its shutdown."""
     follower = Follower(directory, options.poll_interval_seconds, options.threads)
-    metrics = Metrics(follower)
-    prediction = Prediction(options, follower, metrics)
+    admission = Admission(options.max_waiting)
+    metrics = Metrics(follower, admission)
+    prediction = Prediction(options, follower, admission, metrics)
     listeners = Listeners(Board(directory, follower))
 
     @asynccontextmanager
@@ -75,16 +80,16 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     )
     async def predict(request: Request) -> Response:
         """Predict the label of each input, with the head of the task named or chosen for it."""
-        json = await prediction.answer(request.scope, request.receive)
-        return Response(json, media_type="application/json")
+        reply = await prediction.reply(asked_plainly, request.scope, request.receive)
+        return reply.response()
 
-    add_readings(app, follower, metrics)
+    add_readings(app, follower, admission, metrics)
     add_page(app, follower, listeners, Samples(directory))
     complete_openapi(app)
     return Front(app, prediction, metrics, listeners)
 
 
-def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
+def add_readings(app: FastAPI, follower: Follower, admission: Admission, metrics: Metrics) -> None:
     """What can be read: the tasks, how well each is known, and how the predictor fares."""
 
     @app.get("/tasks", operation_id="tasks", responses=NO_SNAPSHOT)
@@ -102,9 +107,10 @@ def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
         """The process answers; whether it has a model or a learner does not matter here."""
         return answers.Liveness()
 
-    @app.get("/healthz/ready", operation_id="ready", responses=NO_SNAPSHOT)
+    @app.get("/healthz/ready", operation_id="ready", responses=NOT_READY)
     async def ready() -> answers.Readiness:
         """A snapshot is loaded: predictions can be asked for."""
+        admission.check_open()
         return answers.Readiness(version=answers.version_of(follower.current()))
 
     @app.get(

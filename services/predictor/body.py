@@ -1,4 +1,4 @@
-"""The body of a request, read within a limit of bytes.
+"""The body of a request, read within a limit of bytes and until a deadline.
 
 Invariant: never more than the limit (and one chunk of the server's) is held, whatever the headers
 promise; a promise beyond it is refused before anything is read.
@@ -6,62 +6,60 @@ promise; a promise beyond it is refused before anything is read.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
-from services.predictor.problems import UnsupportedMediaType
-from si_stream.errors import InputTooLarge
+from services.predictor.deadlines import kept
+from services.predictor.problems import BodyTooSlow, UnsupportedMediaType
+from si_stream.errors import DeadlinePassed, InputTooLarge
 
-JSON, ROWS = "application/json", "application/octet-stream"
-
-
-class Body(NamedTuple):
-    media_type: str  # JSON or ROWS
-    content: bytearray
+Headers = Mapping[bytes, bytes]
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> Body:
+async def read_body(
+    headers: Headers, receive: Receive, max_bytes: int, deadline: float
+) -> bytearray:
     """Raises:
-    UnsupportedMediaType: it is something else than JSON or raw rows, or compressed.
+    UnsupportedMediaType: it is compressed.
     InputTooLarge: it is, or promises to be, larger than ``max_bytes``.
+    BodyTooSlow: it has not come by then.
     ClientDisconnect: nobody waits for the answer any more.
     """
-    media_type = _read_headers(scope, max_bytes)
+    _check(headers, max_bytes)
     content = bytearray()
     while True:
-        message = await receive()
+        try:
+            message = await kept(deadline, receive)
+        except DeadlinePassed:
+            raise BodyTooSlow(
+                f"of the body {len(content)} bytes have come until the request's deadline "
+                "(predictor.deadline_seconds, or what the request asks for); send it faster, or "
+                "in smaller requests"
+            ) from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         content += message.get("body", b"")
         if len(content) > max_bytes:
             raise _too_large(f"of {len(content)} bytes and more", max_bytes)
         if not message.get("more_body", False):
-            return Body(media_type, content)
+            return content
 
 
-def _read_headers(scope: Scope, max_bytes: int) -> str:
-    declared = b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            declared = value
-        elif name == b"content-length" and int(value) > max_bytes:
-            raise _too_large(f"of {int(value)} bytes", max_bytes)
-        elif name == b"content-encoding":
-            raise UnsupportedMediaType(
-                f"the Content-Encoding is {_text(value)}; send the body as it is, without one"
-            )
-    media_type = declared.partition(b";")[0].strip().lower().decode("latin-1")
-    if media_type not in (JSON, ROWS):
+def _check(headers: Headers, max_bytes: int) -> None:
+    length = headers.get(b"content-length")
+    if length is not None and int(length) > max_bytes:
+        raise _too_large(f"of {int(length)} bytes", max_bytes)
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None:
         raise UnsupportedMediaType(
-            f"the Content-Type is {_text(declared) if declared else 'not given'}; send {JSON}, or "
-            f"{ROWS} for raw rows (curl: -H 'Content-Type: {JSON}')"
+            f"the Content-Encoding is {text_of(encoding)}; send the body as it is, without one"
         )
-    return media_type
 
 
-def _text(header: bytes) -> str:
+def text_of(header: bytes) -> str:
+    """For a message."""
     return f"{header.decode('latin-1')!a:.100}"
 
 

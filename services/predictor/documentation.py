@@ -7,19 +7,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.predictor.body import JSON, ROWS
+from services.predictor.predict import JSON, ROWS
 from services.predictor.problems import (
     INTERNAL_ERROR,
     KINDS,
     MEDIA_TYPE,
     NO_ROOM,
-    RETRY_AFTER_SECONDS,
     UNKNOWN_ROUTE,
     Kind,
     Problem,
 )
 from services.predictor.served import WAYS
-from si_stream.errors import MalformedRequest, NoSnapshotYet, UnknownTask
+from si_stream.errors import MalformedRequest, NoSnapshotYet, ShuttingDown, UnknownTask
 
 DESCRIPTION = """\
 Answers from the newest snapshot of a model that goes on learning. Every answer says which
@@ -59,18 +58,16 @@ def problem_responses(kinds: Iterable[Kind]) -> Responses:
         if kind.title not in response["description"]:
             response["description"] += f", or: {kind.title}"
         response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
-        if kind.status == 503:
-            response["headers"] = {
-                "Retry-After": {
-                    "description": "seconds",
-                    "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
-                }
-            }
+        for name, value in kind.headers:
+            if name == "Retry-After":
+                schema = {"type": "integer", "example": int(value)}
+                response["headers"] = {name: {"description": "seconds", "schema": schema}}
     return responses
 
 
 FAULT = problem_responses([])
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
+NOT_READY = problem_responses([KINDS[NoSnapshotYet], KINDS[ShuttingDown]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
 NO_FILE = problem_responses([UNKNOWN_ROUTE])
 NO_PLACE = problem_responses([NO_ROOM])

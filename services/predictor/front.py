@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
-from services.predictor.prediction import PATH, Prediction
+from services.predictor.predict import PATH, predict
+from services.predictor.prediction import Prediction
 from services.predictor.problems import internal_error, prediction_problem
 from si_stream.errors import PredictionError
 
@@ -81,13 +82,13 @@ class Front:
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> int:
         try:
-            json = await self.prediction.answer(scope, receive)
+            reply = await self.prediction.reply(predict, scope, receive)
         except PredictionError as error:
             response = prediction_problem(error)
             await response(scope, receive, send)
             return response.status_code
-        length = str(len(json)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        length = str(len(reply.body)).encode()
+        headers = [*reply.headers, (b"content-length", length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json})
+        await send({"type": "http.response.body", "body": reply.body})
         return 200

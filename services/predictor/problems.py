@@ -19,11 +19,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from si_stream.errors import (
+    DeadlinePassed,
     EmptyInput,
     InputTooLarge,
     MalformedRequest,
     NoSnapshotYet,
+    Overloaded,
     PredictionError,
+    ShuttingDown,
+    UnknownModel,
     UnknownTask,
     WrongInput,
 )
@@ -31,10 +35,16 @@ from si_stream.errors import (
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 5  # snapshots are published every few seconds
+SOON = (("Retry-After", "1"),)  # a full house empties in fractions of that
+LATER = (("Retry-After", "5"),)  # snapshots are published every few seconds
+ELSEWHERE = (*SOON, ("Connection", "close"))
 
 
 class UnsupportedMediaType(PredictionError):
+    pass
+
+
+class BodyTooSlow(PredictionError):
     pass
 
 
@@ -58,6 +68,7 @@ class Kind(NamedTuple):
     name: str
     title: str
     example: str  # of a detail
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def type(self) -> str:
@@ -76,6 +87,14 @@ KINDS: dict[type[PredictionError], Kind] = {
         "unknown-task",
         "There is no such task",
         "task 'digits-8-9' is not known; the tasks known to snapshot 1.200: digits-0-1",
+    ),
+    BodyTooSlow: Kind(
+        408,
+        "body-too-slow",
+        "The body has not come in time",
+        "of the body 0 bytes have come until the request's deadline (predictor.deadline_seconds, "
+        "or what the request asks for); send it faster, or in smaller requests",
+        (("Connection", "close"),),
     ),
     InputTooLarge: Kind(
         413,
@@ -105,17 +124,55 @@ KINDS: dict[type[PredictionError], Kind] = {
         "no-snapshot-yet",
         "There is no model to answer yet",
         "no snapshot has been loaded yet; ask again in some seconds",
+        LATER,
+    ),
+    Overloaded: Kind(
+        429,
+        "overloaded",
+        "There are too many requests",
+        "128 requests are waiting, and no more are let in (predictor.max_waiting); ask again "
+        "later, or another predictor",
+        SOON,
+    ),
+    ShuttingDown: Kind(
+        503,
+        "shutting-down",
+        "The predictor is shutting down",
+        "this predictor is shutting down, and answers only what it had taken in before; ask again, "
+        "on a new connection",
+        ELSEWHERE,
+    ),
+    DeadlinePassed: Kind(
+        504,
+        "deadline-passed",
+        "The deadline has passed",
+        "the request has waited until its deadline, and was not computed; ask again when there is "
+        "less to do, or another predictor",
     ),
 }
+"""Of `POST /predict`."""
+UNKNOWN_MODEL = Kind(
+    404,
+    "unknown-model",
+    "There is no such model, or no such version of it",
+    "version 1.200 of si-stream is not served; the one that is: 1.300",
+)
+INFERENCE_KINDS: dict[type[PredictionError], Kind] = {
+    error: kind._replace(status=400) if kind.status == 422 else kind
+    for error, kind in KINDS.items()
+} | {UnknownModel: UNKNOWN_MODEL}
+"""Of the Open Inference Protocol, which knows 400 for whatever is wrong with the inputs."""
 NO_ROOM = Kind(
     503,
     "too-many-listeners",
     "There are too many listeners",
     "32 pages are open, and no more are served at a time; close one, or ask /tasks, "
     "/accuracy-matrix and /metrics",
+    LATER,
 )
 OTHER_KINDS: dict[type[PredictionError], Kind] = {TooManyListeners: NO_ROOM}
 """Of what is no prediction."""
+ALL_KINDS = INFERENCE_KINDS | KINDS | OTHER_KINDS
 UNKNOWN_ROUTE = Kind(
     404,
     "unknown-route",
@@ -165,11 +222,11 @@ def internal_error(request: Request, error: Exception) -> Response:
     return problem(INTERNAL_ERROR, detail, instance=occurrence)
 
 
-def prediction_problem(error: PredictionError) -> Response:
-    kinds = KINDS | OTHER_KINDS
+def prediction_problem(
+    error: PredictionError, kinds: Mapping[type[PredictionError], Kind] = ALL_KINDS
+) -> Response:
     kind = next(kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
-    return problem(kind, str(error), headers=headers)
+    return problem(kind, str(error), headers=dict(kind.headers))
 
 
 def handle_problems(app: FastAPI) -> None:

@@ -24,6 +24,13 @@ Way = Literal["portrait", "active"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
 
+class Named(NamedTuple):
+    """The answer of one task's head to B inputs, ``[B, C]``."""
+
+    task: ServedTask
+    probabilities_BC: npt.NDArray[np.float32]
+
+
 class Chosen(NamedTuple):
     """Of B inputs, each its task, how sure that is, and what the task's head says of it: ``[C]``
     each, as heads with open labels have some more and some fewer."""
@@ -130,6 +137,10 @@ class Served:
         if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
             raise _overflow()
         return probabilities_BC
+
+    def answer(self, inputs: npt.NDArray[Any], task: ServedTask | None) -> Named | Chosen:
+        """Of the task's head, or where there is none of each input's own; raises as these do."""
+        return Named(task, self.probabilities(inputs, task)) if task else self.choose(inputs)
 
     def _unknown(self, asked: str) -> UnknownTask:
         known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"

@@ -27,7 +27,10 @@ from si_stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
+DRAIN_SECONDS = (
+    20  # for predictions, and with the next for all: within the 30 that orchestrators grant
+)
+CLOSING_SECONDS = 5  # for what else is in flight then
 PAGES_SECONDS = 1.0  # for the open pages to take their end
 
 
@@ -53,18 +56,24 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 class Server(uvicorn.Server):
     """Lets requests in flight finish, and ends those that would go on: the open pages', also where
-    one does not read what it is sent."""
+    one does not read what it is sent. Until predictions in flight are answered, whoever asks for
+    one more on an open connection is told to go elsewhere, and finds no new connection here."""
 
     def __init__(self, app: Front) -> None:
         super().__init__(config(app))
+        self.admission = app.prediction.admission
         self.listeners = app.listeners
         app.abort = lambda scope: self._abort(lambda other: other is scope)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.admission.close()
         self.listeners.close()
         asyncio.get_running_loop().call_later(
             PAGES_SECONDS, self._abort, lambda scope: scope["path"] == EVENTS
         )
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        await self.admission.emptied(DRAIN_SECONDS)
         await super().shutdown(sockets)
 
     def _abort(self, ends: Callable[[Scope], bool]) -> None:
@@ -87,5 +96,5 @@ def config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level=logging.ERROR,  # a client's nonsense is no warning to the operator
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
     )

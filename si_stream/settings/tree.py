@@ -104,6 +104,30 @@ class PredictorOptions(Options):
     threads: int = Field(
         1, ge=1, description="of the arithmetic; replicas serve more requests than threads do"
     )
+    max_waiting: int = Field(
+        128,
+        ge=1,
+        description="requests for predictions that are in at a time, read, waiting or being "
+        "answered; one more is refused at once (429). Bounds memory to as many bodies, and the "
+        "wait to as many answers: 128 of one image each take some hundredths of a second",
+    )
+    deadline_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="a request that has waited for longer is not computed but refused (504), for "
+        "nobody waits for its answer any more; a client may ask for less. Below what proxies and "
+        "clients usually grant, 30 to 60",
+    )
+    batch_window_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how long a small request waits for others of the same task, to be computed "
+        "together; 0: not at all, each is computed by itself. It is worth it for networks whose "
+        "weights do not fit a core's cache; rounded to milliseconds, so that 0.0001 takes together "
+        "what waits anyway. Answers may differ in the last bits from those of one alone",
+    )
 
 
 class LogOptions(Options):

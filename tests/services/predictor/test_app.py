@@ -11,8 +11,8 @@ from fastapi.openapi.models import OpenAPI
 from pydantic import TypeAdapter
 
 from services.predictor import answers
-from services.predictor.body import JSON as JSON_TYPE
-from services.predictor.body import ROWS as ROWS_TYPE
+from services.predictor.predict import JSON as JSON_TYPE
+from services.predictor.predict import ROWS as ROWS_TYPE
 from services.predictor.problems import INTERNAL_ERROR, KINDS, MEDIA_TYPE, Problem
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential

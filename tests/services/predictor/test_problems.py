@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.predictor.problems import (
+    ALL_KINDS,
     INTERNAL_ERROR,
     KINDS,
     METHOD_NOT_ALLOWED,
-    OTHER_KINDS,
     UNKNOWN_ROUTE,
 )
 from si_stream.errors import PredictionError
@@ -377,7 +377,7 @@ def test_what_nobody_foresaw_is_a_problem_with_an_id_that_is_logged(
 def test_every_prediction_error_has_a_kind_of_problem() -> None:
     assert PredictionError.__subclasses__()
     for error in PredictionError.__subclasses__():
-        assert error in KINDS | OTHER_KINDS
+        assert error in ALL_KINDS
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
