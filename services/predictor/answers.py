@@ -211,7 +211,7 @@ def encode_samples(
 ) -> bytes:
     """`SampleList`."""
     samples = [
-        {"label": label, "class": _class_of(task, label), "input": one}
+        {"label": label, "class": class_of(task, label), "input": one}
         for label, one in zip(labels.tolist(), inputs, strict=True)
     ]
     answer = {"task": task.name, "samples": samples}
@@ -253,7 +253,7 @@ def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
                 "task": task.name,
                 "task_probability": sure,
                 "label": label,
-                "class": _class_of(task, label),
+                "class": class_of(task, label),
                 "probabilities": row,
             }
             for task, sure, label, row in zip(
@@ -267,7 +267,7 @@ def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _class_of(task: ServedTask, label: int) -> str | None:
+def class_of(task: ServedTask, label: int) -> str | None:
     classes = task.classes or ()
     return classes[label] if label < len(classes) else None
 

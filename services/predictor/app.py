@@ -30,6 +30,8 @@ from services.predictor.follower import Follower
 from services.predictor.front import Front
 from services.predictor.listeners import Listeners
 from services.predictor.metrics import Metrics
+from services.predictor.open_inference.documentation import REQUEST_SCHEMAS
+from services.predictor.open_inference.routes import add_open_inference
 from services.predictor.page import add_page
 from services.predictor.predict import PATH
 from services.predictor.predict import predict as asked_plainly
@@ -84,8 +86,9 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         return reply.response()
 
     add_readings(app, follower, admission, metrics)
+    add_open_inference(app, follower, admission, prediction)
     add_page(app, follower, listeners, Samples(directory))
-    complete_openapi(app)
+    complete_openapi(app, REQUEST_SCHEMAS)
     return Front(app, prediction, metrics, listeners)
 
 

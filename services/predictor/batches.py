@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from services.predictor.deadlines import is_gone, kept
+from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.checkpoints.snapshots import ServedTask
 from si_stream.errors import WrongInput
@@ -46,8 +47,8 @@ class Batch:
         self.waiting.append(waiting)
         self.rows += len(waiting.inputs)
 
-    def compute(self) -> None:
-        """For all whose deadline has not passed and whose clients are still there."""
+    def compute(self) -> bool:
+        """For all whose deadline has not passed and whose clients are still there, if any are."""
         there = []
         for waiting in self.waiting:
             if waiting.result.done():
@@ -56,8 +57,11 @@ class Batch:
                 waiting.result.set_exception(ClientDisconnect())
             else:
                 there.append(waiting)
-        if not there:
-            return
+        if there:
+            self._compute_together(there)
+        return bool(there)
+
+    def _compute_together(self, there: list[Waiting]) -> None:
         try:
             probabilities_BC = self.served.probabilities(
                 np.concatenate([waiting.inputs for waiting in there]), self.task
@@ -89,8 +93,9 @@ class Batches:
     window_seconds: how long the first of a batch waits for others.
     """
 
-    def __init__(self, window_seconds: float) -> None:
+    def __init__(self, window_seconds: float, metrics: Metrics) -> None:
         self.window_seconds = window_seconds
+        self.metrics = metrics
         self._open: dict[tuple[Served, int], Batch] = {}
 
     async def probabilities(
@@ -119,6 +124,8 @@ class Batches:
             loop.call_later(self.window_seconds, self._close, key, batch)
         result: asyncio.Future[Probabilities] = loop.create_future()
         batch.add(Waiting(inputs, receive, result))
+        if batch.rows >= MAX_ROWS:
+            self._close(key, batch)
 
         async def answer() -> Probabilities:
             return await result
@@ -128,4 +135,4 @@ class Batches:
     def _close(self, key: tuple[Served, int], batch: Batch) -> None:
         if self._open.get(key) is batch:
             del self._open[key]
-            batch.compute()
+            self.metrics.batches += batch.compute()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -182,7 +182,8 @@ PREDICTION_REQUEST: dict[str, Any] = {
 }
 
 
-def complete_openapi(app: FastAPI) -> None:
-    """Generate the document, and add what the routes refer to."""
+def complete_openapi(app: FastAPI, requests: Mapping[str, Any]) -> None:
+    """Generate the document, and add what the routes refer to: problems, and requests' schemas."""
     schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
+    schemas.update(requests)

@@ -15,9 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
+from services.predictor.open_inference.models import INFER, PREFIX
+from services.predictor.open_inference.requests import infer
 from services.predictor.predict import PATH, predict
 from services.predictor.prediction import Prediction
-from services.predictor.problems import internal_error, prediction_problem
+from services.predictor.problems import (
+    ALL_KINDS,
+    INFERENCE_KINDS,
+    internal_error,
+    prediction_problem,
+)
+from services.predictor.question import Form
 from si_stream.errors import PredictionError
 
 SEND_SECONDS = 3.0
@@ -65,8 +73,9 @@ class Front:
 
         self.metrics.in_flight += 1
         try:
-            if scope["path"] == PATH and scope["method"] == "POST":
-                status = await self._predict(scope, receive, send)
+            form = self._form(scope)
+            if form is not None:
+                status = await self._predict(form, scope, receive, send)
             else:
                 await self.app(scope, receive, send_on)
         except ClientDisconnect:
@@ -76,15 +85,22 @@ class Front:
                 await internal_error(Request(scope), error)(scope, receive, send_on)
         finally:
             self.metrics.in_flight -= 1
-            route = scope.get("route")
-            path = PATH if scope["path"] == PATH else route.path if route else UNKNOWN
-            self.metrics.answered(path, status)
+            self.metrics.answered(_route(scope), status)
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> int:
+    def _form(self, scope: Scope) -> Form | None:
+        """Of a request for predictions."""
+        if scope["method"] != "POST":
+            return None
+        path: str = scope["path"]
+        if path == PATH:
+            return predict
+        return infer if path.startswith(PREFIX) and path.endswith(INFER) else None
+
+    async def _predict(self, form: Form, scope: Scope, receive: Receive, send: Send) -> int:
         try:
-            reply = await self.prediction.reply(predict, scope, receive)
+            reply = await self.prediction.reply(form, scope, receive)
         except PredictionError as error:
-            response = prediction_problem(error)
+            response = prediction_problem(error, ALL_KINDS if form is predict else INFERENCE_KINDS)
             await response(scope, receive, send)
             return response.status_code
         length = str(len(reply.body)).encode()
@@ -92,3 +108,15 @@ class Front:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         return 200
+
+
+def _route(scope: Scope) -> str:
+    """As it is counted: one of the routes that there are, whatever a client asks for."""
+    path: str = scope["path"]
+    if path == PATH:
+        return PATH
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path_format)
+    is_inference = path.startswith(PREFIX) and path.endswith(INFER)
+    return f"{PREFIX}{{model}}{INFER}" if is_inference else UNKNOWN

@@ -68,6 +68,7 @@ class Metrics(Collector):
         self.follower = follower
         self.admission = admission
         self.in_flight = 0
+        self.batches = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._predictions: Counter[str] = Counter()
         self._chosen: Counter[str] = Counter()
@@ -140,6 +141,11 @@ class Metrics(Collector):
             "si_stream_prediction_requests_waiting",
             "Requests for predictions that are in: read, waiting or being answered.",
             self.admission.inside,
+        )
+        yield CounterMetricFamily(
+            "si_stream_prediction_batches",
+            "Batches of requests computed together, where there is a window for them.",
+            self.batches,
         )
         rejected = CounterMetricFamily(
             "si_stream_prediction_requests_rejected",

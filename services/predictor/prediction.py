@@ -77,7 +77,7 @@ class Prediction:
         self.follower = follower
         self.admission = admission
         self.metrics = metrics
-        self._batches = Batches(options.batch_window_seconds)
+        self._batches = Batches(options.batch_window_seconds, metrics)
         self._inline, self._threaded = Turns(), Turns()
         self._worker = ThreadPoolExecutor(
             1, "prediction", initializer=torch.set_num_threads, initargs=(options.threads,)

@@ -51,6 +51,7 @@ class Served:
         self.version = manifest.version
         self.model = manifest.model
         self.takes = InputFormat(manifest.model)
+        self.takes_tensor = InputFormat(manifest.model, called="input")
         self.tasks = {task.name: task for task in manifest.tasks}
         self.task_of_query = {
             f"task={quote(task.name, safe='')}".encode(): task for task in manifest.tasks

@@ -122,7 +122,7 @@ class PredictorOptions(Options):
     batch_window_seconds: float = Field(
         0.0,
         ge=0,
-        le=1,
+        le=60,
         description="how long a small request waits for others of the same task, to be computed "
         "together; 0: not at all, each is computed by itself. It is worth it for networks whose "
         "weights do not fit a core's cache; rounded to milliseconds, so that 0.0001 takes together "

@@ -123,10 +123,10 @@ class Teacher:
 
     def choosable(self) -> Snapshot:
         """With a portrait of each task: of random inputs, darker ones for the second."""
-        portraits = Portraits(self.model.input_shape, self.model.outputs)
+        portraits = Portraits(self.model.input_shape, self.model.width)
         for number in range(len(TASKS)):
             inputs = torch.from_numpy(random_inputs(self.model, 300, number)) // (1 + number)
-            portraits.see(number, inputs, torch.arange(300) % self.model.outputs)
+            portraits.see(number, inputs, torch.arange(300) % self.model.width)
             portraits.end(number)
         made = make_chooser(self.model.input_shape, portraits.known, {})
         assert made is not None
