@@ -8,7 +8,8 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from services.predictor.server import config
+from services.predictor.server import DRAIN_SECONDS
+from services.web.server import config
 
 app = FastAPI()
 
@@ -21,4 +22,4 @@ async def predict(request: Request) -> Response:
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(config(cast(Any, app))).run(sockets=[listener])
+    uvicorn.Server(config(cast(Any, app), DRAIN_SECONDS)).run(sockets=[listener])

@@ -6,14 +6,20 @@ Invariant: it acts where it lies, like any other, and the same event id acts onc
 from __future__ import annotations
 
 import hmac
-from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from si_stream.brokers.interface import Broker
-from si_stream.errors import BrokerError, MessageError, SettingsError
+from si_stream.errors import (
+    BrokerError,
+    Forbidden,
+    MalformedRequest,
+    MessageError,
+    SettingsError,
+    Unauthorized,
+)
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Boundary
 from si_stream.settings import Settings
@@ -29,11 +35,9 @@ class BoundaryRequest(BaseModel):
     next_task: str | None = None
 
 
-class Answer(NamedTuple):
-    """An HTTP status, and a body that is a problem (RFC 9457) from 400 on."""
-
-    status: str
-    body: dict[str, object]
+class BoundarySent(BaseModel):
+    event_id: str
+    offsets: dict[str, int] = Field(description="by the stream's partition, where its message is")
 
 
 class BoundaryRequests:
@@ -49,42 +53,47 @@ class BoundaryRequests:
         self.broker = broker
         self._token = token_of(settings)
 
-    def answer(self, authorization: str | None, body: bytes) -> Answer:
-        """What comes of a ``POST``: 202 once the message is in the stream."""
+    def admit(self, authorization: str | None) -> None:
+        """Let whoever has the token pass.
+
+        Raises:
+            Forbidden: there is none.
+            Unauthorized: it is another one.
+        """
         if self._token is None:
-            return problem(
-                "403 Forbidden",
-                "nobody may ask for boundaries here; set learner.token or learner.token_file",
+            raise Forbidden(
+                "nobody may ask for boundaries here; set learner.token or learner.token_file"
             )
         expected, given = f"Bearer {self._token}", authorization or ""
         if not hmac.compare_digest(expected.encode(), given.encode()):
-            return problem("401 Unauthorized", "send the header Authorization: Bearer TOKEN")
+            raise Unauthorized("send the header Authorization: Bearer TOKEN")
+
+    def send(self, body: bytes) -> BoundarySent:
+        """Put the boundary of a request into the stream.
+
+        Raises:
+            MalformedRequest: there is none in the body.
+            BrokerError: it is not in all partitions.
+        """
         try:
             asked = BoundaryRequest.model_validate(orjson.loads(body or b"{}"))
             boundary = Boundary(asked.event_id, asked.next_task)
             envelope = encode(boundary, source=SOURCE)
         except (orjson.JSONDecodeError, ValidationError, MessageError) as error:
             reason = str(error).splitlines()[0]
-            return problem(
-                "400 Bad Request",
-                f'{reason}; send {{}} or {{"event_id": "…", "next_task": "…"}}',
-            )
+            raise MalformedRequest(
+                f'{reason}; send {{}} or {{"event_id": "…", "next_task": "…"}}'
+            ) from None
         try:
             offsets = {
                 str(partition): self.broker.append(self.stream, partition, [envelope])[0]
                 for partition in range(self.broker.partitions(self.stream))
             }
         except BrokerError as error:
-            detail = f"{error}; ask again with the same event_id, {asked.event_id!r}"
-            return problem("503 Service Unavailable", detail)
-        return Answer("202 Accepted", {"event_id": asked.event_id, "offsets": offsets})
-
-
-def problem(status: str, detail: str) -> Answer:
-    code, _, title = status.partition(" ")
-    name = title.lower().replace(" ", "-")
-    told = {"type": f"urn:si-stream:problem:{name}", "title": title, "status": int(code)}
-    return Answer(status, {**told, "detail": detail, "error": detail})
+            raise BrokerError(
+                f"{error}; ask again with the same event_id, {asked.event_id!r}"
+            ) from error
+        return BoundarySent(event_id=asked.event_id, offsets=offsets)
 
 
 def token_of(settings: Settings) -> str | None:

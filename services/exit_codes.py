@@ -11,8 +11,8 @@ from si_stream.errors import (
     DataError,
     IdentityMismatch,
     NotFinite,
-    PredictionError,
     ProcessEnded,
+    RequestError,
     SettingsError,
 )
 
@@ -22,7 +22,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     BrokerError: 4,
     CheckpointError: 5,
     IdentityMismatch: 6,
-    PredictionError: 7,
+    RequestError: 7,
     ProcessEnded: 8,
     NotFinite: 9,
 }

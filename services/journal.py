@@ -21,6 +21,8 @@ from si_stream.checkpoints.files import cannot_write
 logger = logging.getLogger(__name__)
 NAME, FORMER = "events.jsonl", "events.1.jsonl"
 LIMIT_BYTES = 16 * 1024 * 1024
+LINE_BYTES = 1024 * 1024  # no event is so long
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
 UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured, events.Awaiting)
 
 
@@ -68,7 +70,10 @@ class Journal:
 
     def _opened(self) -> BinaryIO:
         """The file to append to, less a last line that a crash or a full disk has cut short."""
-        if self.path.exists():
-            lines = self.path.read_bytes()
-            os.truncate(self.path, lines.rfind(b"\n") + 1)
-        return self.path.open("ab")
+        descriptor = os.open(self.path, FLAGS, 0o666)
+        file = os.fdopen(descriptor, "ab")
+        end = file.tell()
+        first = max(0, end - LINE_BYTES)
+        cut = os.pread(descriptor, LINE_BYTES, first)
+        file.truncate(first + cut.rfind(b"\n") + 1)
+        return file

@@ -16,6 +16,7 @@ import orjson
 
 from services.journal import FORMER, NAME
 from si_stream import events
+from si_stream.checkpoints.files import open_regular
 
 CHUNK_BYTES = 256 * 1024
 KINDS: dict[str, type[events.Event]] = {kind.__name__: kind for kind in get_args(events.Event)}
@@ -94,7 +95,7 @@ class JournalReader:
         opened: list[_Opened] = []
         for path in reversed(self._paths):
             try:
-                file = stack.enter_context(path.open("rb"))
+                file = stack.enter_context(open_regular(path))
             except FileNotFoundError:
                 continue
             head = file.readline(CHUNK_BYTES)

@@ -17,8 +17,8 @@ import torch
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from services.boundary_requests import BoundaryRequests
+from services.learner_api import Told, answering
 from services.learner_host import LearnerHost, reached
-from services.learner_pages import Pages, served_pages
 from services.logs import log_to_stderr, placed
 from si_stream.brokers import open_broker
 from si_stream.errors import StreamNotFound
@@ -72,12 +72,11 @@ def run(settings: Settings) -> None:
         registry = CollectorRegistry()
         state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
-        at = (settings.learner.metrics_host, settings.learner.metrics_port)
-        pages = Pages(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
+        told = Told(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
         with (
             closing(host),
             placed(lambda: host.place(state)),
-            served_pages(*at, pages) as address,
+            answering(settings, told, stop.set) as address,
         ):
             host.vital_signs.metrics_address = address
             host.resume(state)

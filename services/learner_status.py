@@ -12,7 +12,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from si_stream.checkpoints.files import read_limited
+
 NAME = "status.json"
+LIMIT_BYTES = 1024 * 1024  # it takes a few thousand
 AWAY_SECONDS = 5.0  # five writings in a row have not come
 Kind = Literal["learning", "waiting", "idle", "stopped"]
 
@@ -88,6 +91,6 @@ class LearnerStatus(BaseModel):
 def read_status(directory: Path) -> LearnerStatus | None:
     """What a learner last said in a model's directory; None where there is nothing to be read."""
     try:
-        return LearnerStatus.model_validate_json((directory / NAME).read_bytes())
+        return LearnerStatus.model_validate_json(read_limited(directory / NAME, LIMIT_BYTES))
     except (OSError, ValidationError):
         return None

@@ -13,17 +13,20 @@ SIStreamError
 │   └── Superseded            another learner writes this model's checkpoints now
 ├── NotFinite                 learning has left the finite numbers, again and again
 ├── ProcessEnded              a process that others depend on has ended
-└── PredictionError           a request for a prediction that cannot be answered
+└── RequestError              a request over HTTP that cannot be answered
     ├── MalformedRequest
-    ├── EmptyInput
-    ├── WrongInput            another shape, dtype or range than the model's
     ├── InputTooLarge
     ├── UnknownTask
-    ├── UnknownModel          or a version of it that is not the one being served
     ├── NoSnapshotYet
-    ├── Overloaded            as many are in as may be
-    ├── DeadlinePassed        nobody waits for the answer any more
-    └── ShuttingDown
+    ├── Unauthorized          no token, or another one
+    ├── Forbidden             nobody may, as the settings are
+    └── PredictionError       it asks for a prediction
+        ├── EmptyInput
+        ├── WrongInput        another shape, dtype or range than the model's
+        ├── UnknownModel      or a version of it that is not the one being served
+        ├── Overloaded        as many are in as may be
+        ├── DeadlinePassed    nobody waits for the answer any more
+        └── ShuttingDown
 
 A message names the value, the limit and what to do next. `services` maps each to
 one HTTP problem type and one exit code; nothing in here knows of either.
@@ -103,11 +106,35 @@ class ProcessEnded(SIStreamError):
     pass
 
 
-class PredictionError(SIStreamError):
+class RequestError(SIStreamError):
     pass
 
 
-class MalformedRequest(PredictionError):
+class MalformedRequest(RequestError):
+    pass
+
+
+class InputTooLarge(RequestError):
+    pass
+
+
+class UnknownTask(RequestError):
+    pass
+
+
+class NoSnapshotYet(RequestError):
+    pass
+
+
+class Unauthorized(RequestError):
+    pass
+
+
+class Forbidden(RequestError):
+    pass
+
+
+class PredictionError(RequestError):
     pass
 
 
@@ -119,19 +146,7 @@ class WrongInput(PredictionError):
     pass
 
 
-class InputTooLarge(PredictionError):
-    pass
-
-
-class UnknownTask(PredictionError):
-    pass
-
-
 class UnknownModel(PredictionError):
-    pass
-
-
-class NoSnapshotYet(PredictionError):
     pass
 
 

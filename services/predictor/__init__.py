@@ -6,7 +6,7 @@ Invariant: a request is answered by one snapshot from beginning to end, and a sn
 
 from __future__ import annotations
 
-from services.predictor.address import listen
+from services.web.address import listen
 from si_stream.settings import Settings
 
 

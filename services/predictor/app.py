@@ -19,12 +19,10 @@ from services.predictor.admission import Admission
 from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
-    FAULT,
     NO_SNAPSHOT,
     NOT_READY,
     PREDICTION_PROBLEMS,
     PREDICTION_REQUEST,
-    complete_openapi,
 )
 from services.predictor.follower import Follower
 from services.predictor.front import Front
@@ -36,8 +34,10 @@ from services.predictor.page import add_page
 from services.predictor.predict import PATH
 from services.predictor.predict import predict as asked_plainly
 from services.predictor.prediction import Prediction
-from services.predictor.problems import handle_problems
+from services.predictor.problems import ALL_KINDS
 from services.predictor.samples import Samples
+from services.web.documentation import FAULT, complete_openapi
+from services.web.problems import handle_problems
 from si_stream.settings import PredictorOptions
 
 
@@ -66,7 +66,7 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
         redoc_url=None,
         redirect_slashes=False,
     )
-    handle_problems(app)
+    handle_problems(app, ALL_KINDS)
 
     @app.post(
         PATH,

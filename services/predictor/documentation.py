@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
-
 from services.predictor.predict import JSON, ROWS
-from services.predictor.problems import (
-    INTERNAL_ERROR,
-    KINDS,
-    MEDIA_TYPE,
-    NO_ROOM,
-    UNKNOWN_ROUTE,
-    Kind,
-    Problem,
-)
+from services.predictor.problems import KINDS, NO_ROOM
 from services.predictor.served import WAYS
+from services.web.documentation import problem_responses
+from services.web.problems import UNKNOWN_ROUTE
 from si_stream.errors import MalformedRequest, NoSnapshotYet, ShuttingDown, UnknownTask
 
 DESCRIPTION = """\
@@ -26,46 +17,6 @@ snapshot it came from (`version`) and how far along the stream that one was trai
 Whatever cannot be answered is a problem (RFC 9457, `application/problem+json`).
 """
 
-Responses = dict[int | str, dict[str, Any]]
-
-
-def _example(kind: Kind) -> dict[str, Any]:
-    return {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.example,
-        "error": kind.example,
-    }
-
-
-def problem_responses(kinds: Iterable[Kind]) -> Responses:
-    """One response for each status, with an example of each kind."""
-    responses: Responses = {}
-    for kind in (*kinds, INTERNAL_ERROR):
-        response = responses.setdefault(
-            kind.status,
-            {
-                "description": kind.title,
-                "content": {
-                    MEDIA_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {},
-                    }
-                },
-            },
-        )
-        if kind.title not in response["description"]:
-            response["description"] += f", or: {kind.title}"
-        response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
-        for name, value in kind.headers:
-            if name == "Retry-After":
-                schema = {"type": "integer", "example": int(value)}
-                response["headers"] = {name: {"description": "seconds", "schema": schema}}
-    return responses
-
-
-FAULT = problem_responses([])
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
 NOT_READY = problem_responses([KINDS[NoSnapshotYet], KINDS[ShuttingDown]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
@@ -180,10 +131,3 @@ PREDICTION_REQUEST: dict[str, Any] = {
         },
     },
 }
-
-
-def complete_openapi(app: FastAPI, requests: Mapping[str, Any]) -> None:
-    """Generate the document, and add what the routes refer to: problems, and requests' schemas."""
-    schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = Problem.model_json_schema()
-    schemas.update(requests)

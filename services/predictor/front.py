@@ -19,14 +19,10 @@ from services.predictor.open_inference.models import INFER, PREFIX
 from services.predictor.open_inference.requests import infer
 from services.predictor.predict import PATH, predict
 from services.predictor.prediction import Prediction
-from services.predictor.problems import (
-    ALL_KINDS,
-    INFERENCE_KINDS,
-    internal_error,
-    prediction_problem,
-)
+from services.predictor.problems import ALL_KINDS, INFERENCE_KINDS
 from services.predictor.question import Form
-from si_stream.errors import PredictionError
+from services.web.problems import internal_error, refusal
+from si_stream.errors import RequestError
 
 SEND_SECONDS = 3.0
 """For one event to be taken by an open page: one that does not read holds a place for no longer."""
@@ -36,7 +32,7 @@ class Front:
     """An ASGI application around the one that has all the routes.
 
     Args:
-        app: answers everything but predictions; ``POST /predict`` is there to be documented.
+        app: answers everything but predictions; their routes are there to be documented.
         listeners: whose answers last until they are told to end.
 
     Attributes:
@@ -99,8 +95,8 @@ class Front:
     async def _predict(self, form: Form, scope: Scope, receive: Receive, send: Send) -> int:
         try:
             reply = await self.prediction.reply(form, scope, receive)
-        except PredictionError as error:
-            response = prediction_problem(error, ALL_KINDS if form is predict else INFERENCE_KINDS)
+        except RequestError as error:
+            response = refusal(error, ALL_KINDS if form is predict else INFERENCE_KINDS)
             await response(scope, receive, send)
             return response.status_code
         length = str(len(reply.body)).encode()

@@ -17,7 +17,6 @@ from starlette.responses import HTMLResponse, Response
 
 from services.predictor import answers
 from services.predictor.documentation import (
-    FAULT,
     NO_FILE,
     NO_PLACE,
     NO_SAMPLES,
@@ -28,6 +27,7 @@ from services.predictor.follower import Follower
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.page_files import FOR_GOOD, SECURITY, PageFiles
 from services.predictor.samples import Samples
+from services.web.documentation import FAULT
 from si_stream.errors import MalformedRequest
 
 

@@ -30,7 +30,7 @@ from services.predictor.metrics import Metrics
 from services.predictor.question import Form, Question, Reply
 from services.predictor.served import Chosen, Named, Served, Way
 from services.predictor.turns import Turns
-from si_stream.errors import PredictionError
+from si_stream.errors import RequestError
 from si_stream.settings import PredictorOptions
 
 INLINE_BYTES = 16 * 1024
@@ -84,12 +84,12 @@ class Prediction:
         )
 
     async def reply(self, form: Form, scope: Scope, receive: Receive) -> Reply:
-        """Raises PredictionError, and ClientDisconnect where nobody waits for it any more."""
+        """Raises RequestError, and ClientDisconnect where nobody waits for it any more."""
         try:
             self.admission.check_open()
             served = self.follower.current()
             self.admission.enter()
-        except PredictionError as error:
+        except RequestError as error:
             self.metrics.rejected(error)
             raise
         try:
@@ -97,7 +97,9 @@ class Prediction:
             headers = dict(scope["headers"])
             deadline = deadline_of(headers, self.options.deadline_seconds)
             read = form(self.options, scope, headers)
-            content = await read_body(headers, receive, self.options.max_body_bytes, deadline)
+            content = await read_body(
+                scope, headers, receive, self.options.max_body_bytes, deadline
+            )
             started = perf_counter()
             job = Job(partial(read, served, content), served, entered, deadline, receive)
             if len(content) > INLINE_BYTES:
@@ -106,7 +108,7 @@ class Prediction:
                 answered = await self._in_a_batch(job)
             else:
                 answered = await self._within_the_loop(job)
-        except (PredictionError, ClientDisconnect) as error:
+        except (RequestError, ClientDisconnect) as error:
             self.metrics.rejected(error)
             raise
         finally:

@@ -46,4 +46,4 @@ class Question(NamedTuple):
 Read = Callable[[Served, bytearray], Question]
 Form = Callable[[PredictorOptions, Scope, Headers], Read]
 """What requests look like: from the head of one, to what reads its body. Both raise
-PredictionError; what the head alone can show is refused before the body is sent."""
+RequestError; what the head alone can show is refused before the body is sent."""

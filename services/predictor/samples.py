@@ -17,6 +17,7 @@ from services.predictor.answers import encode_samples
 from services.predictor.served import Served
 from si_stream.checkpoints.holdout_files import HoldoutFiles
 from si_stream.errors import CorruptCheckpoint
+from si_stream.learning.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 COUNT = 12
@@ -50,13 +51,26 @@ class Samples:
             file = self._files.newest(task)
             if file is not None and file.stat().st_size <= LIMIT_BYTES:
                 inputs, labels = self._some(file)
+                _require_fit(inputs, served.model)
         except (CorruptCheckpoint, OSError) as error:
             logger.warning("no samples of task %s: %s", task, error)
+            inputs, labels = torch.empty(0), torch.empty(0)
         return encode_samples(named, inputs.numpy(), labels.numpy())
 
     def _read(self, file: Path) -> tuple[Tensor, Tensor]:
-        inputs, labels = self._files.read(file)
+        inputs, labels = self._files.read(file, LIMIT_BYTES)
         room = LIMIT_VALUES // max(1, inputs[:1].numel())
         places = torch.linspace(0, len(labels) - 1, min(COUNT, len(labels), room)).long()
         chosen = labels.argsort(stable=True)[places]
         return inputs[chosen], labels[chosen]
+
+
+def _require_fit(inputs: Tensor, model: ModelOptions) -> None:
+    """Raises:
+    CorruptCheckpoint: they are not what the model takes.
+    """
+    if (tuple(inputs.shape[1:]), str(inputs.dtype)) != (model.input_shape, f"torch.{model.dtype}"):
+        raise CorruptCheckpoint(
+            f"its holdout samples are {inputs.dtype} of shape {list(inputs.shape[1:])}, and the "
+            f"model takes {model.dtype} of shape {list(model.input_shape)}"
+        )

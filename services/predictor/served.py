@@ -65,14 +65,9 @@ class Served:
             },
         }
         """Members of every answer."""
-        for name, weights in snapshot.weights.items():
-            if not math.isfinite(weights.sum()):
-                raise CorruptCheckpoint(
-                    f"snapshot {self.version} holds {name} that is not finite: learning has "
-                    "diverged; go back to an older checkpoint with a lower learning rate"
-                )
         try:
             self.network = FrozenNetwork(self.model, snapshot.weights)
+            self._require_finite(snapshot)
             for task in manifest.tasks:
                 self.network.probabilities(self.takes.zeros(), task.head)
             self.choosable = [manifest.tasks[place] for place in snapshot.portraits]
@@ -142,6 +137,14 @@ class Served:
     def answer(self, inputs: npt.NDArray[Any], task: ServedTask | None) -> Named | Chosen:
         """Of the task's head, or where there is none of each input's own; raises as these do."""
         return Named(task, self.probabilities(inputs, task)) if task else self.choose(inputs)
+
+    def _require_finite(self, snapshot: Snapshot) -> None:
+        for name, weights in snapshot.weights.items():
+            if not math.isfinite(weights.sum()):
+                raise CorruptCheckpoint(
+                    f"snapshot {self.version} holds {name} that is not finite: learning has "
+                    "diverged; go back to an older checkpoint with a lower learning rate"
+                )
 
     def _unknown(self, asked: str) -> UnknownTask:
         known = ", ".join(list(self.tasks)[:NAMED_TASKS]) or "none yet"

@@ -11,25 +11,21 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
 
 import torch
-import uvicorn
-from starlette.types import ASGIApp, Scope
 
 from services.logs import log_to_stderr
-from services.predictor.address import url_of
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.listeners import EVENTS
+from services.web.address import url_of
+from services.web.server import Server as WebServer
 from si_stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = (
-    20  # for predictions, and with the next for all: within the 30 that orchestrators grant
-)
+DRAIN_SECONDS = 20  # for predictions, and with the next for all: within the usual 30
 CLOSING_SECONDS = 5  # for what else is in flight then
 PAGES_SECONDS = 1.0  # for the open pages to take their end
 
@@ -54,47 +50,24 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
-class Server(uvicorn.Server):
-    """Lets requests in flight finish, and ends those that would go on: the open pages', also where
-    one does not read what it is sent. Until predictions in flight are answered, whoever asks for
-    one more on an open connection is told to go elsewhere, and finds no new connection here."""
+class Server(WebServer):
+    """Until predictions in flight are answered, whoever asks for one more on an open connection is
+    told to go elsewhere, and there are no new connections. Ends the open pages too, which would go
+    on, also where one does not read what it is sent."""
 
     def __init__(self, app: Front) -> None:
-        super().__init__(config(app))
+        super().__init__(app, CLOSING_SECONDS)
         self.admission = app.prediction.admission
         self.listeners = app.listeners
-        app.abort = lambda scope: self._abort(lambda other: other is scope)
+        app.abort = lambda scope: self.abort(lambda other: other is scope)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.admission.close()
         self.listeners.close()
         asyncio.get_running_loop().call_later(
-            PAGES_SECONDS, self._abort, lambda scope: scope["path"] == EVENTS
+            PAGES_SECONDS, self.abort, lambda scope: scope["path"] == EVENTS
         )
         for listener in (*self.servers, *(sockets or ())):
             listener.close()
         await self.admission.emptied(DRAIN_SECONDS)
         await super().shutdown(sockets)
-
-    def _abort(self, ends: Callable[[Scope], bool]) -> None:
-        """Those connections whose last request is such a one, with what they have not read."""
-        for connection in list(self.server_state.connections):
-            scope = getattr(connection, "scope", None)
-            if scope is not None and ends(scope):
-                connection.transport.abort()
-
-
-def config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        interface="asgi3",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        log_level=logging.ERROR,  # a client's nonsense is no warning to the operator
-        timeout_graceful_shutdown=CLOSING_SECONDS,
-    )

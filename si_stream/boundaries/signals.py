@@ -27,6 +27,9 @@ from si_stream.boundaries.sketch import Sketch
 Arrays = dict[str, npt.NDArray[Any]]
 USUAL_SHARE = 0.95
 LOOKED_AT = 8
+TOGETHER = 32
+"""Inputs are looked at so many at a time, which costs little more than to look at a quarter of
+them. ADWIN checks its window whenever it has been fed so many, so it alarms no later for it."""
 KEPT_BYTES = 8 << 20
 """Of the last inputs, to look at each of them when there is an alarm."""
 
@@ -41,7 +44,8 @@ class Seen(NamedTuple):
 
 
 class Read(NamedTuple):
-    """The numbers ``[m]`` that a signal has of samples, and of which ``[m]``, rising."""
+    """The numbers ``[m]`` that a signal has of samples, and of which ``[m]``, rising; below 0 are
+    those before the ones that were read last."""
 
     rows: npt.NDArray[np.intp]
     values: Values
@@ -115,6 +119,7 @@ class Inputs(Signal):
         self._labels = labels
         self._most = kept
         self._usual: npt.NDArray[np.float64]
+        self._waiting: list[npt.NDArray[Any]]
         self.reset()
 
     def read(self, seen: Seen, first: int) -> Read:
@@ -129,8 +134,7 @@ class Inputs(Signal):
             self._limits = limits_of(self._usual)
             return NOTHING
         self._keep(inputs)
-        rows = np.arange(-first % LOOKED_AT, len(inputs), LOOKED_AT)
-        return Read(rows, self._are_unusual(inputs[rows]))
+        return self._look(inputs, -first % LOOKED_AT)
 
     def latest(self) -> Values:
         return self._are_unusual(self._latest()) if self._kept else NOTHING.values
@@ -139,6 +143,7 @@ class Inputs(Signal):
         self._sums = Sums.none(self._labels, self._sketch.size)
         self._portrait: Portrait | None = None
         self._usual = np.zeros(0)
+        self._waiting = []
         self._kept: deque[npt.NDArray[Any]] = deque()
         self._kept_samples = 0
 
@@ -150,7 +155,8 @@ class Inputs(Signal):
             for field in fields(held)
         }
         kept = {"kept": self._latest()} if self._kept else {}
-        return arrays | kept | {"usual": self._usual}
+        waiting = {"waiting": np.concatenate(self._waiting)} if self._waiting else {}
+        return arrays | kept | waiting | {"usual": self._usual}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         def read(kind: type[Any], part: str) -> Any:
@@ -161,6 +167,7 @@ class Inputs(Signal):
         if "portrait.means" in state:
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
+        self._waiting = [state["waiting"].copy()] if "waiting" in state else []
         self._kept = deque([state["kept"].copy()] if "kept" in state else [])
         self._kept_samples = sum(map(len, self._kept))
         if len(self._usual):
@@ -171,6 +178,22 @@ class Inputs(Signal):
         factor = torch.linalg.cholesky(portrait.covariance)
         self._whitening = torch.linalg.inv(factor).T.contiguous()
         self._means = portrait.means[portrait.counts > 0] @ self._whitening
+
+    def _look(self, inputs: npt.NDArray[Any], start: int) -> Read:
+        """At every eighth from ``start`` on, once there are enough of them."""
+        # Large ones are not kept for long enough to be looked at again at an alarm meanwhile.
+        are_kept = self._fitting(inputs) >= TOGETHER * LOOKED_AT
+        chosen = (self._kept[-1] if are_kept else inputs)[start::LOOKED_AT]
+        if len(chosen):
+            self._waiting.append(chosen)
+        count, together = sum(map(len, self._waiting)), TOGETHER if are_kept else 1
+        if count < together:
+            return NOTHING
+        waiting, ready = np.concatenate(self._waiting), count - count % together
+        self._waiting = [waiting[ready:]] if ready < count else []
+        last = start + LOOKED_AT * (len(chosen) - 1)
+        rows = np.arange(last - LOOKED_AT * (count - 1), last + 1, LOOKED_AT)
+        return Read(rows[:ready], self._are_unusual(waiting[:ready]))
 
     def _keep(self, inputs: npt.NDArray[Any]) -> None:
         most = self._fitting(inputs)

@@ -10,6 +10,9 @@ parsed. To commit, and what a failure after each step leaves:
     4. fsync the directory                          → committed
 
 Removing goes the other way round: a temporary name first, so that no half of it keeps its name.
+
+Whoever can put files into a directory can put anything there: what is read is a regular file, and
+no more of it is held than the reader has room for, whatever its size or its contents say.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:  # who reads a journal needs no torch
 
 TEMPORARY = ".writing-"
 MANIFEST = "manifest.json"
+MANIFEST_LIMIT_BYTES = 128 * 1024 * 1024  # of 1,000 tasks it is some 20 MB
 _NAMED = re.compile(r"(\d{12})-([0-9a-f]{64})(\.\w+)?")
 
 
@@ -130,22 +136,64 @@ def commit_file(directory: Path, final: str, data: bytes) -> Path:
     return directory / final
 
 
-def read_checked(path: Path, digest: str) -> bytes:
-    """A file's bytes, if they are those of the digest.
+def open_regular(path: Path) -> BufferedReader:
+    """A file to read; no symbolic link, which may lead out of the directory, and no pipe or device,
+    which may never end.
 
     Raises:
-        CorruptCheckpoint: they are not, or cannot be read.
+        OSError: it is not there, or something else.
     """
     try:
-        data = path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return BufferedReader(FileIO(descriptor))
+
+
+def read_limited(path: Path, limit_bytes: int) -> bytes:
+    """Raises:
+    OSError: it cannot be read, is no regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        require_size(file, limit_bytes)
+        return file.read(limit_bytes)
+
+
+def require_size(file: BufferedReader, limit_bytes: int) -> None:
+    """Raises:
+    OSError: it is larger.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > limit_bytes:
+        raise OSError(errno.EFBIG, f"it has {size} bytes, and {limit_bytes} are the limit")
+
+
+def read_checked(path: Path, digest: str, limit_bytes: int | None = None) -> bytes:
+    """A file's bytes, if they are those of the digest; none are held before that is known.
+
+    Raises:
+        CorruptCheckpoint: they are not, cannot be read, or are more than the limit.
+    """
+    try:
+        with open_regular(path) as file:
+            if limit_bytes is not None:
+                require_size(file, limit_bytes)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+            if found == digest:
+                file.seek(0)
+                return file.read(size)
     except OSError as error:
         raise CorruptCheckpoint(f"{path} cannot be read: {error.strerror}") from error
-    if sha256(data) != digest:
-        raise CorruptCheckpoint(
-            f"{path} ({len(data)} bytes) does not have the SHA-256 it was written with; "
-            "it was cut short or altered"
-        )
-    return data
+    raise CorruptCheckpoint(
+        f"{path} ({size} bytes) does not have the SHA-256 it was written with; "
+        "it was cut short or altered"
+    )
 
 
 def remove(directory: Path) -> None:

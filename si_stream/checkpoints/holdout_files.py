@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
@@ -36,24 +38,33 @@ class HoldoutFiles:
             named = files.parse_name(path)
             assert named is not None
             try:
-                text = files.read_checked(path / files.MANIFEST, named[1])
+                text = files.read_checked(
+                    path / files.MANIFEST, named[1], files.MANIFEST_LIMIT_BYTES
+                )
                 name = _Named.model_validate_json(text).holdouts.get(task)
             except (CorruptCheckpoint, ValidationError):
                 continue
-            return None if name is None else self._directory / "holdouts" / Path(name).name
+            return None if name is None else self._directory / "holdouts" / name
         return None
 
-    def read(self, file: Path) -> tuple[Tensor, Tensor]:
+    def read(self, file: Path, limit_bytes: int) -> tuple[Tensor, Tensor]:
         """Inputs ``[n, *input_shape]`` and labels ``[n]``.
 
         Raises:
-            CorruptCheckpoint: it is not what its name says, or not there any more.
+            CorruptCheckpoint: it is not what its name says, larger than the limit, not there any
+                more, or elsewhere.
         """
         named = files.parse_name(file)
-        if named is None:
-            raise CorruptCheckpoint(f"{file.name!r} is no name of a holdout file")
-        tensors = load(files.read_checked(file, named[1]))
-        return tensors["inputs"], tensors["labels"]
+        if named is None or file.parent != self._directory / "holdouts":
+            raise CorruptCheckpoint(f"{file} is no name of a holdout file")
+        try:
+            tensors = load(files.read_checked(file, named[1], limit_bytes))
+            inputs, labels = tensors["inputs"], tensors["labels"]
+        except (SafetensorError, KeyError) as error:
+            raise CorruptCheckpoint(f"{file} is no holdout set: {error}") from error
+        if labels.dtype != torch.int64 or labels.ndim != 1 or len(inputs) != len(labels):
+            raise CorruptCheckpoint(f"{file} is no holdout set: its labels are not one an input")
+        return inputs, labels
 
     def _checkpoints(self) -> Iterator[Path]:
         epochs = (self._directory / "epochs").glob("[0-9]" * 6)

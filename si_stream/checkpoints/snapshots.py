@@ -7,14 +7,13 @@ final name is whole, and a reader sees the newest whole one.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -46,8 +45,8 @@ class ServedTask(BaseModel):
     number is that of its column in the accuracy matrix; None in snapshots of older versions."""
 
     name: str
-    number: int | None = None
-    head: int
+    number: NonNegativeInt | None = None
+    head: NonNegativeInt
     classes: tuple[str, ...] | None
     labels: list[int] | None = None
     samples: int
@@ -88,6 +87,12 @@ class SnapshotManifest(BaseModel):
         return [place if one.number is None else one.number for place, one in enumerate(self.tasks)]
 
 
+class _Header(BaseModel):
+    """What safetensors leaves to others, of its header."""
+
+    metadata: dict[str, str] = Field(alias="__metadata__")
+
+
 class Snapshot(NamedTuple):
     manifest: SnapshotManifest
     weights: dict[str, Tensor]
@@ -111,8 +116,8 @@ def decode(data: bytes, source: str) -> Snapshot:
     """
     try:
         length = int.from_bytes(data[:8], "little")
-        header: dict[str, Any] = json.loads(data[8 : 8 + length])
-        manifest = SnapshotManifest.model_validate_json(header["__metadata__"]["manifest"])
+        header = _Header.model_validate_json(data[8 : 8 + length])
+        manifest = SnapshotManifest.model_validate_json(header.metadata["manifest"])
         tensors = load(data)
         weights = {name: t for name, t in tensors.items() if not name.startswith(PORTRAITS)}
         return Snapshot(manifest, weights, _portraits(tensors))
@@ -200,11 +205,11 @@ def published(path: Path) -> Published:
     return Published(int(path.parent.parent.name), _named(path)[0])
 
 
-def read(path: Path) -> Snapshot:
+def read(path: Path, limit_bytes: int | None = None) -> Snapshot:
     """Raises:
-    CorruptCheckpoint: it is not what its name says, or no snapshot.
+    CorruptCheckpoint: it is not what its name says, larger than the limit, or no snapshot.
     """
-    return decode(files.read_checked(path, _named(path)[1]), str(path))
+    return decode(files.read_checked(path, _named(path)[1], limit_bytes), str(path))
 
 
 def _named(path: Path) -> tuple[int, str]:

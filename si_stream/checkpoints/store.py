@@ -204,7 +204,7 @@ class CheckpointStore:
             tensors = load(files.read_checked(path / STATE, manifest.state_sha256))
             held = {task: self._held(name) for task, name in manifest.holdouts.items()}
             return Checkpoint(manifest, tensors, held)
-        except (SafetensorError, KeyError) as error:
+        except (SafetensorError, KeyError, TypeError) as error:
             raise _unreadable(path, error) from error
 
     def manifest(self, path: Path) -> Manifest:
@@ -216,7 +216,7 @@ class CheckpointStore:
         named = files.parse_name(path)
         if named is None:
             raise CorruptCheckpoint(f"{path} is not named NUMBER-SHA256; it is no checkpoint")
-        text = files.read_checked(path / MANIFEST, named[1])
+        text = files.read_checked(path / MANIFEST, named[1], files.MANIFEST_LIMIT_BYTES)
         try:
             return Manifest.model_validate_json(text)
         except ValidationError as error:
@@ -299,9 +299,9 @@ class CheckpointStore:
         return HoldoutSet(**load(files.read_checked(*self._file_of(name))))
 
     def _file_of(self, name: str) -> tuple[Path, str]:
-        path = self.holdouts / Path(name).name
+        path = self.holdouts / name
         named = files.parse_name(path)
-        if named is None:
+        if named is None or path.name != name:  # a name may lead anywhere
             raise CorruptCheckpoint(f"{name!r} is no name of a holdout file")
         return path, named[1]
 
@@ -309,9 +309,9 @@ class CheckpointStore:
         """What pruning must know of a checkpoint, read once; of a damaged one nothing."""
         if path not in self._kept:
             try:
-                manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+                manifest = self.manifest(path)
                 self._kept[path] = _Kept.of(manifest)
-            except (OSError, ValidationError):
+            except CorruptCheckpoint:
                 return _Kept(False, (), {})
         return self._kept[path]
 

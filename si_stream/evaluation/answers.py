@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, PositiveInt, model_validator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +73,15 @@ def unpaired_error(then: float, now: float, samples: int) -> float:
 class KeptAnswers(BaseModel):
     """As they lie in a checkpoint: a bit a sample, 8 to a byte, the bytes as Base64."""
 
-    samples: int
+    samples: PositiveInt
     right: str
+
+    @model_validator(mode="after")
+    def _one_bit_each(self) -> Self:
+        """More than there are would be made up, and take memory."""
+        if len(self.right) != 4 * math.ceil(math.ceil(self.samples / 8) / 3):
+            raise ValueError(f"{self.samples} answers do not take {len(self.right)} characters")
+        return self
 
     @classmethod
     def of(cls, answers: Answers) -> KeptAnswers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, PositiveInt
 
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
 from si_stream.evaluation.answers import Answers, KeptAnswers, standard_error
@@ -14,8 +14,8 @@ class Live(BaseModel):
     """A task's holdout accuracy as it was last measured, at which step, on how many samples; and
     what of its best at a boundary before was forgotten then, None where there was none."""
 
-    accuracy: float
-    samples: int
+    accuracy: float = Field(ge=0, le=1)
+    samples: PositiveInt
     step: int
     forgetting: float | None = None
     forgetting_standard_error: float | None = None

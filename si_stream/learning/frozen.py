@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from si_stream.learning.networks import OpenHead, build_head, build_trunk, count_features
+from si_stream.learning.networks import OpenHead, build_head, build_trunk, count_features, sizes
 from si_stream.learning.options import ModelOptions
 from si_stream.learning.parameters import WEIGHTS, ParameterGroup
 
@@ -37,6 +37,7 @@ class FrozenNetwork:
 
     def __init__(self, model: ModelOptions, weights: Mapping[str, Tensor]) -> None:
         self.model = model
+        _require_size(model, weights)
         trunk = build_trunk(model)
         features = count_features(trunk, model)
         heads = {name.split(".")[1] for name in weights if name.startswith("heads.")}
@@ -71,6 +72,25 @@ class FrozenNetwork:
         probabilities_BC: npt.NDArray[Any] = torch.softmax(x, 1).numpy()
         listed = self.listed[head]
         return probabilities_BC if listed is None else probabilities_BC[:, :listed].copy()
+
+
+def _require_size(model: ModelOptions, weights: Mapping[str, Tensor]) -> None:
+    """Before a network is made that is as large as the model says.
+
+    Raises:
+        ValueError: the weights are fewer.
+    """
+    if (made := sizes(model)) is None:
+        return
+    for name, tensor in weights.items():
+        part = name.removesuffix(f".{WEIGHTS}")
+        if part == name:
+            continue
+        size = made.trunk if part == "trunk" else made.head
+        if tensor.numel() < size:
+            raise ValueError(f"{name} has {tensor.numel()} numbers, and the model says {size}")
+    if f"trunk.{WEIGHTS}" not in weights:
+        raise ValueError("there are no weights of the trunk")
 
 
 def _labels_listed(head: nn.Module) -> int | None:

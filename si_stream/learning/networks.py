@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,6 +78,39 @@ def cifar_cnn(channels: int, dropout: bool) -> nn.Sequential:
 
     layers = [*block(channels, 32), *block(32, 64), nn.Flatten(), nn.LazyLinear(512), nn.ReLU()]
     return nn.Sequential(*layers, *([nn.Dropout(0.5)] if dropout else []))
+
+
+class Sizes(NamedTuple):
+    """Parameters of a trunk, and of each head on it."""
+
+    trunk: int
+    head: int
+
+
+def sizes(model: ModelOptions) -> Sizes | None:
+    """Of the network that a model says it has, without making it; None of a module of one's own.
+
+    >>> sizes(ModelOptions(input_shape=(28, 28), outputs=2))
+    Sizes(trunk=266752, head=514)
+
+    Raises:
+        ValueError: it does not take the model's inputs.
+    """
+    network = model.network
+    if network.kind == "module":
+        return None
+    if network.kind == "mlp":
+        widths = (math.prod(model.input_shape), *network.hidden)
+        trunk, features = sum((n + 1) * m for n, m in pairwise(widths)), widths[-1]
+    else:
+        channels, *sides = model.input_shape
+        left = [((side - 2) // 2 - 2) // 2 for side in sides]  # of an image's height and width
+        if len(left) != 2 or min(left) < 1:
+            raise ValueError(f"the paper's network takes no inputs of {list(model.input_shape)}")
+        features = 512
+        kernels = sum((9 * n + 1) * m for n, m in pairwise((channels, 32, 32, 64, 64)))
+        trunk = kernels + (64 * math.prod(left) + 1) * features
+    return Sizes(trunk, (features + 1) * model.width)
 
 
 def initialise(module: nn.Module, how: Initialisation) -> None:

@@ -6,9 +6,19 @@ holds the three benchmarks' complete settings.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+MAX_INPUT_NUMBERS = 2**26
 
 Initialisation = Literal["glorot-uniform", "zero"]
 Keeping = Literal["synaptic-intelligence", "ewc", "online-ewc", "lwf", "slow-trunk", "none"]
@@ -27,7 +37,9 @@ class NetworkOptions(Options):
         "mlp", description="mlp, cifar-cnn (the paper's), or module: a trunk of one's own"
     )
     hidden: tuple[PositiveInt, ...] = Field(
-        (256, 256), description="mlp: units of each hidden ReLU layer (paper: split MNIST)"
+        (256, 256),
+        max_length=1000,
+        description="mlp: units of each hidden ReLU layer (paper: split MNIST)",
     )
     hidden_dropout: float = Field(
         0.0,
@@ -85,6 +97,16 @@ class ModelOptions(Options):
     def width(self) -> int:
         """Outputs that a head is made with, open or not; every label is below it."""
         return self.outputs if self.labels == "fixed" else self.max_classes
+
+    @field_validator("input_shape")
+    @classmethod
+    def _fits_a_message(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if math.prod(shape) > MAX_INPUT_NUMBERS:
+            raise ValueError(
+                f"one input has more than {MAX_INPUT_NUMBERS:,} numbers, as an image of 4,730 × "
+                "4,730 in three colours has; make it smaller"
+            )
+        return shape
 
     @model_validator(mode="after")
     def _open_ones_have_room(self) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from si_stream.boundaries import signals
 from si_stream.boundaries.drift import Alarm, DriftWatch
 from si_stream.boundaries.options import DetectionOptions, DetectorKind, SignalName
 from si_stream.boundaries.signals import KEPT_BYTES, LOOKED_AT, Seen, build_signal
@@ -227,3 +228,22 @@ def test_a_cut_lies_among_the_last_samples_however_few_values_there_are(name: Si
     assert alarm is not None
     samples = watch.watches[0].state(watch.seen)["samples"]
     assert watch.seen - 512 <= samples[0] <= alarm.cut <= alarm.sample <= samples[-1]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 300])
+def test_inputs_looked_at_together_alarm_no_later_than_one_at_a_time(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = drawn(6000, changed_at=4051)
+    together = first_alarm(watched("inputs"), seen, batch=batch)
+    monkeypatch.setattr(signals, "TOGETHER", 1)
+    assert together == first_alarm(watched("inputs"), seen, batch=batch)
+    assert together is not None
+
+
+def test_inputs_too_large_to_be_kept_for_long_are_looked_at_at_once() -> None:
+    seen = drawn(2112)
+    wide = seen._replace(inputs=seen.inputs.repeat(1, KEPT_BYTES // seen.inputs[0].nbytes // 200))
+    signal = build_signal("inputs", tuple(wide.inputs.shape[1:]), LABELS, 2048)
+    read = [signal.read(part(wide, n, n + 64), n) for n in range(0, 2112, 64)]
+    assert len(read[-1].rows) == 64 // LOOKED_AT

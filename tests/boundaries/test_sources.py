@@ -6,20 +6,16 @@ A new source is covered by an entry in `SOURCES`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import orjson
 import pytest
-from prometheus_client import CollectorRegistry
 
 from services.boundary_requests import BoundaryRequests
-from services.learner_pages import Pages
 from si_stream import events
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.checkpoints.copies import Space, StateCopy
@@ -28,7 +24,6 @@ from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.rewinding import MemoryKeeper, Rewinder
 from si_stream.settings import Settings
 from si_stream.state import State
-from tests.services.statuses import a_status
 from tests.streams import (
     DIGITS,
     STREAM,
@@ -63,15 +58,8 @@ def append(broker: MemoryBroker, *messages: Message) -> None:
 def ask_for_one(broker: MemoryBroker, event_id: str) -> None:
     """As an operator does: POST /boundaries."""
     asked = BoundaryRequests(settings(learner={"token": TOKEN}), broker)
-    body = orjson.dumps({"event_id": event_id})
-    environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": "/boundaries"}
-    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
-    environ["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
-    setup_testing_defaults(environ)
-    statuses: list[str] = []
-    pages = Pages(CollectorRegistry(), a_status, asked)
-    pages(environ, lambda status, _: statuses.append(status))
-    assert statuses == ["202 Accepted"]
+    asked.admit(f"Bearer {TOKEN}")
+    assert asked.send(orjson.dumps({"event_id": event_id})).event_id == event_id
 
 
 def nothing(broker: MemoryBroker, event_id: str) -> None:

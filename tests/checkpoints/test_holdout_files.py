@@ -12,6 +12,8 @@ from si_stream.errors import CorruptCheckpoint
 from tests.services.test_learner_host import MESSAGES, run
 from tests.streams import memory_broker, settings
 
+LIMIT_BYTES = 1024 * 1024
+
 
 @pytest.fixture
 def learned(tmp_path: Path) -> Path:
@@ -24,7 +26,7 @@ def test_what_is_read_is_what_the_store_reads(learned: Path) -> None:
     assert checkpoint is not None
     file = held.newest("a")
     assert file is not None
-    inputs, labels = held.read(file)
+    inputs, labels = held.read(file, LIMIT_BYTES)
     assert inputs.equal(checkpoint.holdouts["a"].inputs)
     assert labels.equal(checkpoint.holdouts["a"].labels)
     assert held.newest("b") is None
@@ -50,6 +52,6 @@ def test_a_file_that_was_altered_or_has_no_digest_is_not_parsed(learned: Path) -
     assert file is not None
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(CorruptCheckpoint, match="cut short or altered"):
-        held.read(file)
+        held.read(file, LIMIT_BYTES)
     with pytest.raises(CorruptCheckpoint, match="is no name of a holdout file"):
-        held.read(learned / "holdouts" / "none.safetensors")
+        held.read(learned / "holdouts" / "none.safetensors", LIMIT_BYTES)

@@ -9,7 +9,13 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from si_stream.learning.networks import build_head, build_trunk, count_features, generator
+from si_stream.learning.networks import (
+    build_head,
+    build_trunk,
+    count_features,
+    generator,
+    sizes,
+)
 from si_stream.learning.options import Initialisation, ModelOptions, NetworkOptions
 from tests.learning.building import Given
 
@@ -83,3 +89,32 @@ def test_generators_of_other_seeds_and_purposes_differ_and_equal_ones_agree() ->
 def test_a_width_below_one_is_refused(given: Given) -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         ModelOptions(**given)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ModelOptions(input_shape=(28, 28), outputs=2),
+        ModelOptions(input_shape=(3,), outputs=5, network=NetworkOptions(hidden=())),
+        ModelOptions(input_shape=(3, 32, 32), outputs=10, network=NetworkOptions(kind="cifar-cnn")),
+        ModelOptions(input_shape=(1, 21, 14), outputs=1, network=NetworkOptions(kind="cifar-cnn")),
+        ModelOptions(input_shape=(4,), outputs=1, labels="open", max_classes=7),
+    ],
+)
+def test_a_networks_size_is_known_before_it_is_made(model: ModelOptions) -> None:
+    trunk = build_trunk(model)
+    made = [trunk, build_head(model, count_features(trunk, model), 0)]
+    assert sizes(model) == tuple(sum(p.numel() for p in part.parameters()) for part in made)
+
+
+def test_an_image_too_small_for_the_cifar_network_has_no_size() -> None:
+    small = ModelOptions(
+        input_shape=(1, 9, 99), outputs=1, network=NetworkOptions(kind="cifar-cnn")
+    )
+    with pytest.raises(ValueError, match="takes no inputs"):
+        sizes(small)
+
+
+def test_an_input_larger_than_any_message_is_refused() -> None:
+    with pytest.raises(ValidationError, match="more than 67,108,864 numbers"):
+        ModelOptions(input_shape=(2**13, 2**14), outputs=1)

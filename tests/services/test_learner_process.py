@@ -169,7 +169,8 @@ def test_a_port_in_use_is_one_clear_line(chosen: Settings) -> None:
         port = taken.getsockname()[1]
         code, line = refusal(changed(chosen, "learner", metrics_port=port))
     assert code == exit_code(SettingsError())
-    assert line.startswith(f"si-stream: cannot serve metrics at 127.0.0.1:{port}: Address already")
+    assert line.startswith(f"si-stream: port {port} of 127.0.0.1 is in use; ")
+    assert "--set learner.metrics_port" in line
     assert not (chosen.directory / "epochs").exists()
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from services.predictor.documentation import problem_responses
 from services.predictor.open_inference import schemas
 from services.predictor.problems import INFERENCE_KINDS
+from services.web.documentation import problem_responses
 from si_stream.errors import NoSnapshotYet, ShuttingDown, UnknownModel
 
 REFERENCE = "#/components/schemas/{model}"

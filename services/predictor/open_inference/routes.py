@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from services.predictor.admission import Admission
-from services.predictor.documentation import FAULT, NOT_READY
+from services.predictor.documentation import NOT_READY
 from services.predictor.follower import Follower
 from services.predictor.open_inference import schemas
 from services.predictor.open_inference.documentation import (
@@ -37,6 +37,7 @@ from services.predictor.open_inference.tensors import (
 )
 from services.predictor.prediction import Prediction
 from services.predictor.served import Served
+from services.web.documentation import FAULT
 from si_stream.errors import UnknownModel, UnknownTask
 
 NAME = "si-stream"

@@ -9,20 +9,18 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from services.boundary_requests import BoundaryRequests
 from services.doctor.ports import look
-from services.learner_pages import Pages, served_pages
 from services.learner_status import NAME, LearnerStatus
 from services.processes import Child
 from si_stream.settings import Settings
 from tests.services.doctor.models import state_of
+from tests.services.learner_api.serving import answers
 from tests.services.learner_process import wait_for_metrics
 from tests.services.other_programs import answering
 from tests.services.predictor.serving import Teacher, model_options, serving
 from tests.services.statuses import a_status
-from tests.streams import memory_broker, settings
+from tests.streams import settings
 
 
 def with_port(who: str, port: int, host: str = "127.0.0.1") -> Settings:
@@ -83,9 +81,8 @@ def seen_learner(directory: Path, **changes: Any) -> tuple[str, str]:
     def status() -> LearnerStatus:
         return a_status(**{"model": "si-stream", **changes})
 
-    asked = BoundaryRequests(settings(), memory_broker([]))
-    with served_pages("127.0.0.1", 0, Pages(CollectorRegistry(), status, asked)) as address:
-        port = int(address.removesuffix("/metrics").rpartition(":")[2])
+    with answers(health=status) as address:
+        port = int(address.rpartition(":")[2])
         chosen = with_port("learner", port).model_copy(update={"directory": directory})
         kind, text = state_of(look(chosen), "ports: learner")
     return kind, text.removeprefix(f"{port} of 127.0.0.1 is ")

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from services.predictor.address import listen
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.server import Server
+from services.web.address import listen
 from si_stream.boundaries.choice import make_chooser
 from si_stream.boundaries.portraits import Portraits
 from si_stream.checkpoints.snapshots import (

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from services.predictor import answers
 from services.predictor.predict import JSON as JSON_TYPE
 from services.predictor.predict import ROWS as ROWS_TYPE
-from services.predictor.problems import INTERNAL_ERROR, KINDS, MEDIA_TYPE, Problem
+from services.predictor.problems import KINDS
+from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
@@ -32,6 +33,15 @@ ROUTES = {
     "/predict": "post",
     "/samples": "get",
     "/tasks": "get",
+    "/v2": "get",
+    "/v2/health/live": "get",
+    "/v2/health/ready": "get",
+    "/v2/models/{model}": "get",
+    "/v2/models/{model}/infer": "post",
+    "/v2/models/{model}/ready": "get",
+    "/v2/models/{model}/versions/{version}": "get",
+    "/v2/models/{model}/versions/{version}/infer": "post",
+    "/v2/models/{model}/versions/{version}/ready": "get",
 }
 
 

@@ -12,13 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.predictor.problems import (
-    ALL_KINDS,
-    INTERNAL_ERROR,
-    KINDS,
-    METHOD_NOT_ALLOWED,
-    UNKNOWN_ROUTE,
-)
+from services.predictor.problems import ALL_KINDS, KINDS
+from services.web.problems import INTERNAL_ERROR, METHOD_NOT_ALLOWED, UNKNOWN_ROUTE
 from si_stream.errors import PredictionError
 from tests.services.predictor.serving import (
     JSON,

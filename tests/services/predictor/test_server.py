@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.predictor.address import listen, url_of
+from services.web.address import listen, url_of
 from si_stream.errors import SettingsError
 from tests.services.predictor.serving import ROWS, Teacher, wait_for
 

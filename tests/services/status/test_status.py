@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from services.boundary_requests import BoundaryRequests
 from services.command import main
-from services.learner_pages import Pages, served_pages
 from services.learner_status import NAME
 from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.messages.kinds import Boundary
+from tests.services.learner_api.serving import answers
 from tests.services.learner_process import wait_until
 from tests.services.other_programs import answering
 from tests.services.predictor.serving import Running, Teacher, model_options, serving
 from tests.services.statuses import a_status
-from tests.streams import filled, memory_broker, samples, settings
+from tests.streams import filled, samples, settings
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -206,14 +204,12 @@ def test_an_address_that_is_none_is_refused_and_a_password_not_repeated(
 def test_a_learner_on_another_machine_is_asked_at_its_address(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    boundaries = BoundaryRequests(settings(), memory_broker([]))
-    pages = Pages(CollectorRegistry(), a_status, boundaries)  # its clock is years behind
-    with served_pages("127.0.0.1", 0, pages) as address:
-        code, seen = asked(capsys, tmp_path, "--url", address.removesuffix("/metrics") + path)
+    with answers() as address:  # its clock is years behind
+        code, seen = asked(capsys, tmp_path, "--url", address + path)
     assert code == 0
-    assert seen["learner"]["place"] == address.removesuffix("/metrics")
+    assert seen["learner"]["place"] == address
     assert seen["learner"]["status"]["step"] == 300
-    code, seen = asked(capsys, tmp_path, "--url", address.removesuffix("/metrics"))
+    code, seen = asked(capsys, tmp_path, "--url", address)
     assert code == 1
     assert seen["learner"]["problem"] == "no learner of this version answers there"
 

@@ -10,18 +10,19 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from fastapi.openapi.models import OpenAPI
 
-from services.boundary_requests import BoundaryRequests, token_of
-from services.learner_pages import Pages, served_pages
+from services.boundary_requests import token_of
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.errors import SettingsError
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, SampleSchema
+from tests.services.learner_api.serving import answers
 from tests.services.statuses import a_status
 from tests.streams import STREAM, enveloped, learn, memory_broker, samples, settings
 
 TOKEN = "open sesame"
+ROUTES = {"/boundaries", "/health", "/metrics"}
 
 
 @pytest.fixture
@@ -31,12 +32,8 @@ def broker() -> MemoryBroker:
 
 @pytest.fixture
 def address(broker: MemoryBroker) -> Iterator[str]:
-    registry = CollectorRegistry()
-    Counter("asked", "Of nothing.", registry=registry).inc()
-    asked = BoundaryRequests(settings(learner={"token": TOKEN}), broker)
-    pages = Pages(registry, a_status, asked)
-    with served_pages("127.0.0.1", 0, pages) as served:
-        yield served.removesuffix("/metrics")
+    with answers(broker, token=TOKEN) as served:
+        yield served
 
 
 def asked(
@@ -49,7 +46,8 @@ def asked(
             return answer.status, json.load(answer)
     except HTTPError as error:
         with error:
-            return error.code, json.load(error) | {"type": error.headers["Content-Type"]}
+            answer = json.load(error)
+            return error.code, answer | {"media_type": error.headers["Content-Type"]}
 
 
 def held(broker: MemoryBroker) -> list[tuple[int, Message]]:
@@ -95,7 +93,7 @@ REFUSED = {
     "another member": (b'{"task": 1}', TOKEN, 400, 'send {} or {"event_id"'),
     "an empty id": (b'{"event_id": ""}', TOKEN, 400, 'send {} or {"event_id"'),
     "too long a name": (b'{"next_task": "%s"}' % (b"x" * 5000), TOKEN, 400, "send {} or"),
-    "too large": (b" " * 70_000, TOKEN, 413, "65,536 bytes are the limit"),
+    "too large": (b" " * 70_000, TOKEN, 413, "the limit is 65536 bytes"),
 }
 
 
@@ -106,15 +104,18 @@ def test_what_may_not_be_or_cannot_be_read_is_a_problem_and_sends_nothing(
     body, token, status, detail = REFUSED[reason]
     answered, answer = asked(address, body, token)
     assert answered == answer["status"] == status
-    assert answer["type"] == "application/problem+json"
+    assert answer["type"].startswith("urn:si-stream:problem:")
+    assert answer["media_type"] == "application/problem+json"
     assert detail in answer["detail"]
     assert held(broker) == []
 
 
 def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> None:
-    answer = BoundaryRequests(settings(), broker).answer("Bearer ", b"{}")
-    assert answer.status == "403 Forbidden"
-    assert "set learner.token" in str(answer.body["detail"])
+    with answers(broker) as address:
+        status, answer = asked(address, token="")
+    assert status == answer["status"] == 403
+    assert "set learner.token" in answer["detail"]
+    assert held(broker) == []
 
 
 def test_the_token_may_come_from_a_file(tmp_path: Path) -> None:
@@ -126,3 +127,39 @@ def test_the_token_may_come_from_a_file(tmp_path: Path) -> None:
         token_of(settings(learner={"token_file": file}))
     with pytest.raises(SettingsError, match="cannot be read"):
         token_of(settings(learner={"token_file": tmp_path / "none"}))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "/", 404, "GET /openapi.json"),
+        ("GET", "/metrics/", 404, "/metrics/"),
+        ("GET", "/boundaries", 405, "use POST"),
+        ("POST", "/metrics", 405, "use GET"),
+    ],
+)
+def test_what_is_not_there_is_a_problem_too(
+    method: str, path: str, status: int, says: str, address: str
+) -> None:
+    with pytest.raises(HTTPError) as refused, urlopen(Request(address + path, method=method)):
+        pass
+    with refused.value as error:
+        assert (error.code, error.headers["Content-Type"]) == (status, "application/problem+json")
+        assert says in json.load(error)["detail"]
+
+
+def test_the_document_describes_every_route_and_every_problem(address: str) -> None:
+    with urlopen(address + "/openapi.json", timeout=30) as answer:
+        document = json.load(answer)
+    OpenAPI.model_validate(document)
+    assert document["paths"].keys() == ROUTES
+    assert "Problem" in document["components"]["schemas"]
+    responses = document["paths"]["/boundaries"]["post"]["responses"]
+    assert {"202", "400", "401", "403", "413", "500", "503"} == responses.keys()
+
+
+def test_metrics_are_open_metrics_where_that_is_asked_for(address: str) -> None:
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    with urlopen(Request(address + "/metrics", headers=accept), timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert answer.read().endswith(b"# EOF\n")

@@ -1,4 +1,4 @@
-"""The address that the predictor listens on."""
+"""The address that a process listens on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from si_stream.errors import SettingsError
 BACKLOG = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(
+    host: str, port: int, host_setting: str = "--host", port_setting: str = "--port"
+) -> socket.socket:
     """A socket that accepts connections.
+
+    Args:
+        host_setting: the flag or setting that a person changes to listen elsewhere.
 
     Raises:
         SettingsError: the port is in use, or the address is not of this machine.
@@ -23,11 +28,11 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(
                 f"port {port} of {host} is in use; stop what listens there, or take another one "
-                "with --port (0 takes any free one)"
+                f"with {port_setting} (0 takes any free one)"
             ) from None
         raise SettingsError(
             f"cannot listen on {host} port {port}: {error.strerror}; "
-            "choose an address of this machine with --host and a port with --port"
+            f"choose an address of this machine with {host_setting} and a port with {port_setting}"
         ) from None
 
 

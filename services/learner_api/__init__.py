@@ -1,0 +1,61 @@
+"""What a learner answers over HTTP: how it is, what it has published, and an operator's boundaries.
+
+Invariant: it answers also while the broker is away or learning waits for a partition; such things
+are told, for no restart would mend them. Learning never waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client import CollectorRegistry
+
+from services.boundary_requests import BoundaryRequests
+from services.learner_status import LearnerStatus
+from services.web.address import listen, url_of
+from services.web.thread import served
+from si_stream.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DRAIN_SECONDS = 1  # of the nine that a learner has to stop in; a download goes on at the next start
+
+
+class Told(NamedTuple):
+    """What is answered with.
+
+    Args:
+        health: asked from the server's threads.
+    """
+
+    registry: CollectorRegistry
+    health: Callable[[], LearnerStatus]
+    boundaries: BoundaryRequests
+
+
+@contextmanager
+def answering(settings: Settings, told: Told, crashed: Callable[[], None]) -> Iterator[str]:
+    """Answer meanwhile, and yield the address of the metrics.
+
+    Args:
+        crashed: called, from another thread, where the server ends without being asked to.
+
+    Raises:
+        SettingsError: the port is taken.
+        ProcessEnded: the server had ended before it was asked to.
+    """
+    options = settings.learner
+    names = ("--set learner.metrics_host", "--set learner.metrics_port")
+    listener = listen(options.metrics_host, options.metrics_port, *names)
+    address = f"{url_of(listener)}/metrics"
+
+    def make() -> FastAPI:
+        from services.learner_api.app import create_app  # FastAPI: beside the rest of the start
+
+        return create_app(told)
+
+    with served(listener, make, DRAIN_SECONDS, crashed):
+        yield address
