@@ -16,7 +16,8 @@ import numpy.typing as npt
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from services.predictor.deadlines import is_gone, kept
+from services.predictor.deadlines import kept
+from services.predictor.messages import is_gone
 from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.checkpoints.snapshots import ServedTask
@@ -126,11 +127,7 @@ class Batches:
         batch.add(Waiting(inputs, receive, result))
         if batch.rows >= MAX_ROWS:
             self._close(key, batch)
-
-        async def answer() -> Probabilities:
-            return await result
-
-        return await kept(deadline, answer), monotonic() - since
+        return await kept(deadline, result), monotonic() - since
 
     def _close(self, key: tuple[Served, int], batch: Batch) -> None:
         if self._open.get(key) is batch:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from functools import partial
+from time import monotonic
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
-from services.predictor.deadlines import kept
+from services.predictor.messages import message_there
 from services.predictor.problems import BodyTooSlow, UnsupportedMediaType
 from services.web.body import read_content
-from si_stream.errors import DeadlinePassed
 
 Headers = Mapping[bytes, bytes]
+Content = bytes | bytearray
 ADVICE = "(predictor.max_body_bytes); send the inputs in several requests"
 
 
 async def read_body(
     scope: Scope, headers: Headers, receive: Receive, max_bytes: int, deadline: float
-) -> bytearray:
+) -> Content:
     """Raises:
     UnsupportedMediaType: it is compressed.
     InputTooLarge: it is, or promises to be, larger than ``max_bytes``.
@@ -30,9 +31,21 @@ async def read_body(
         raise UnsupportedMediaType(
             f"the Content-Encoding is {text_of(encoding)}; send the body as it is, without one"
         )
+    first = message_there(receive)
+    if first is not None and not first.get("more_body", True):
+        content: bytes = first["body"]
+        if len(content) <= max_bytes:
+            return content  # it came with the head, as mostly, and there was nothing to wait for
+
+    async def rest() -> Message:
+        nonlocal first
+        message, first = first or await receive(), None
+        return message
+
     try:
-        return await kept(deadline, partial(read_content, scope, receive, max_bytes, ADVICE))
-    except DeadlinePassed:
+        async with asyncio.timeout(deadline - monotonic()):
+            return await read_content(scope, rest, max_bytes, ADVICE)
+    except TimeoutError:
         raise BodyTooSlow(
             "the body has not come until the request's deadline (predictor.deadline_seconds, or "
             "what the request asks for); send it faster, or in smaller requests"

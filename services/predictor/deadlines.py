@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from time import monotonic
-from typing import TypeVar
-
-from starlette.types import Receive
+from typing import Any, TypeVar
 
 from si_stream.errors import DeadlinePassed, MalformedRequest
 
@@ -42,17 +40,23 @@ def _seconds(given: bytes) -> float:
     return seconds
 
 
-async def kept(deadline: float, wait: Callable[[], Awaitable[T]]) -> T:
+async def kept(deadline: float, awaited: asyncio.Future[T]) -> T:
     """What is waited for.
 
     Raises:
         DeadlinePassed: it does not come in time.
     """
+    seconds = max(0.0, deadline - monotonic())
+    timer = asyncio.get_running_loop().call_later(seconds, _expire, awaited)
     try:
-        async with asyncio.timeout(deadline - monotonic()):
-            return await wait()
-    except TimeoutError:
-        raise passed() from None
+        return await awaited
+    finally:
+        timer.cancel()
+
+
+def _expire(awaited: asyncio.Future[Any]) -> None:
+    if not awaited.done():
+        awaited.set_exception(passed())
 
 
 def passed() -> DeadlinePassed:
@@ -61,18 +65,3 @@ def passed() -> DeadlinePassed:
         "(predictor.deadline_seconds, or what the request asks for); ask again when there is less "
         "to do, or another predictor"
     )
-
-
-def is_gone(receive: Receive) -> bool:
-    """Whether the client of a request whose body has been read has hung up meanwhile.
-
-    One step of the coroutine shows what is there already; the next message of a client who stays
-    never comes.
-    """
-    step = receive().__await__()
-    try:
-        next(step)
-    except StopIteration as message:
-        return bool(message.value["type"] == "http.disconnect")
-    step.close()
-    return False

@@ -61,7 +61,7 @@ class InputFormat:
         _check_count(shape[0], max_inputs)
         return int(shape[0])
 
-    def from_rows(self, body: bytearray | memoryview, max_inputs: int) -> npt.NDArray[Any]:
+    def from_rows(self, body: bytes | bytearray | memoryview, max_inputs: int) -> npt.NDArray[Any]:
         """Raw rows in C order, uint8 or little-endian float32: ``[B, *input_shape]``."""
         count, rest = divmod(len(body), self.row_bytes)
         if rest:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Scope
 
 from services.predictor.answers import encode_chosen, encode_predictions
-from services.predictor.body import Headers, text_of
+from services.predictor.body import Content, Headers, text_of
 from services.predictor.inputs import kind
 from services.predictor.problems import UnsupportedMediaType
 from services.predictor.question import JSON_REPLY, Question, Read, Reply
@@ -54,7 +54,7 @@ def _media_type(headers: Headers) -> str:
     return media_type
 
 
-def _of_rows(max_inputs: int, query: bytes, served: Served, content: bytearray) -> Question:
+def _of_rows(max_inputs: int, query: bytes, served: Served, content: Content) -> Question:
     choose: Way | None = None
     task = served.task_of_query.get(query)
     if task is None:
@@ -64,7 +64,7 @@ def _of_rows(max_inputs: int, query: bytes, served: Served, content: bytearray) 
     return Question(task, choose, inputs, partial(_write, served, columns=True))
 
 
-def _of_json(max_inputs: int, served: Served, content: bytearray) -> Question:
+def _of_json(max_inputs: int, served: Served, content: Content) -> Question:
     members = _members(content)
     name, choose = _asked_in_members(members)
     task = served.task(name, choose)
@@ -81,7 +81,7 @@ def _write(served: Served, answer: Named | Chosen, *, columns: bool) -> Reply:
     return Reply(JSON_REPLY, json)
 
 
-def _members(body: bytearray) -> dict[str, object]:
+def _members(body: Content) -> dict[str, object]:
     try:
         members: dict[str, object] = decode_object(memoryview(body), MEMBERS)
     except MessageError as error:

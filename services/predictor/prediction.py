@@ -26,6 +26,7 @@ from services.predictor.batches import Batches
 from services.predictor.body import read_body
 from services.predictor.deadlines import deadline_of, passed
 from services.predictor.follower import Follower
+from services.predictor.messages import is_gone
 from services.predictor.metrics import Metrics
 from services.predictor.question import Form, Question, Reply
 from services.predictor.served import Chosen, Named, Served, Way
@@ -78,7 +79,8 @@ class Prediction:
         self.admission = admission
         self.metrics = metrics
         self._batches = Batches(options.batch_window_seconds, metrics)
-        self._inline, self._threaded = Turns(), Turns()
+        self._turns = Turns()
+        self._worker_free = asyncio.Lock()
         self._worker = ThreadPoolExecutor(
             1, "prediction", initializer=torch.set_num_threads, initargs=(options.threads,)
         )
@@ -117,16 +119,27 @@ class Prediction:
         return answered.reply
 
     async def _within_the_loop(self, job: Job) -> Answered:
-        self.metrics.waited(await self._inline.take(job.deadline, job.receive))
-        asyncio.get_running_loop().call_soon(self._inline.give_on)
-        return job.compute()
+        self.metrics.waited(await self._turns.taken(job.deadline, job.receive))
+        started = perf_counter()
+        try:
+            return job.compute()
+        finally:
+            self._turns.spent(perf_counter() - started)
 
     async def _in_the_worker(self, job: Job) -> Answered:
-        self.metrics.waited(await self._threaded.take(job.deadline, job.receive))
+        since = monotonic()
         try:
+            async with asyncio.timeout(job.deadline - since):
+                await self._worker_free.acquire()
+        except TimeoutError:
+            raise passed() from None
+        try:
+            if is_gone(job.receive):
+                raise ClientDisconnect
+            self.metrics.waited(monotonic() - since)
             return await asyncio.get_running_loop().run_in_executor(self._worker, job.compute)
         finally:
-            self._threaded.give_on()
+            self._worker_free.release()
 
     async def _in_a_batch(self, job: Job) -> Answered:
         question = job.read()

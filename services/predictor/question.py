@@ -13,7 +13,7 @@ import numpy.typing as npt
 from starlette.responses import Response
 from starlette.types import Scope
 
-from services.predictor.body import Headers
+from services.predictor.body import Content, Headers
 from services.predictor.served import Chosen, Named, Served, Way
 from si_stream.checkpoints.snapshots import ServedTask
 from si_stream.settings import PredictorOptions
@@ -43,7 +43,7 @@ class Question(NamedTuple):
     timeout_seconds: float = math.inf
 
 
-Read = Callable[[Served, bytearray], Question]
+Read = Callable[[Served, Content], Question]
 Form = Callable[[PredictorOptions, Scope, Headers], Read]
 """What requests look like: from the head of one, to what reads its body. Both raise
 RequestError; what the head alone can show is refused before the body is sent."""

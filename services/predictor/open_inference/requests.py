@@ -16,7 +16,7 @@ import numpy.typing as npt
 import orjson
 from starlette.types import Scope
 
-from services.predictor.body import Headers, text_of
+from services.predictor.body import Content, Headers, text_of
 from services.predictor.inputs import kind
 from services.predictor.open_inference.models import INFER, PREFIX, Model, find
 from services.predictor.open_inference.responses import Wanted, write
@@ -24,6 +24,7 @@ from services.predictor.open_inference.tensors import (
     DATATYPES,
     INPUT,
     OUTPUTS,
+    OUTPUTS_OF_A_TASK,
     TASK_PROBABILITY,
 )
 from services.predictor.question import Question, Read
@@ -61,7 +62,7 @@ def infer(options: PredictorOptions, scope: Scope, headers: Headers) -> Read:
 
 
 def _read(
-    max_inputs: int, address: str, json_length: int | None, served: Served, content: bytearray
+    max_inputs: int, address: str, json_length: int | None, served: Served, content: Content
 ) -> Question:
     model = find(served, address)
     if json_length is not None and json_length > len(content):
@@ -101,9 +102,10 @@ def _parameters(part: Mapping[str, Any], of: str) -> dict[str, Any]:
         return {}
     if not isinstance(parameters, dict):
         raise MalformedRequest(f"the parameters of {of} must be an object, not {kind(parameters)}")
-    for name, instead in REFUSED.items():
-        if parameters.get(name):
-            raise MalformedRequest(f"the parameter {name} of {of} is not taken; {instead}")
+    if not REFUSED.keys().isdisjoint(parameters):
+        for name, instead in REFUSED.items():
+            if parameters.get(name):
+                raise MalformedRequest(f"the parameter {name} of {of} is not taken; {instead}")
     return parameters
 
 
@@ -143,14 +145,16 @@ def _wanted(
     request: Mapping[str, Any], parameters: Mapping[str, Any], *, is_chosen: bool
 ) -> list[Wanted]:
     """The outputs in the order of the answer; all where none are named."""
-    there = OUTPUTS if is_chosen else tuple(name for name in OUTPUTS if name != TASK_PROBABILITY)
+    there = OUTPUTS if is_chosen else OUTPUTS_OF_A_TASK
     binary = _flag(parameters, "binary_data_output", False)
-    outputs = request.get("outputs") or []
+    outputs = request.get("outputs")
+    if not outputs:
+        return [Wanted(name, binary) for name in there]
     if not isinstance(outputs, list):
         raise MalformedRequest(f"outputs must be a list, not {kind(outputs)}")
     wanted = []
     for output in outputs:
-        name = output.get("name") if isinstance(output, dict) else None
+        name: Any = output.get("name") if isinstance(output, dict) else None
         if name not in there:
             why = ", for the task is not chosen" if name == TASK_PROBABILITY else ""
             raise MalformedRequest(
@@ -160,7 +164,7 @@ def _wanted(
         wanted.append(Wanted(name, _flag(own, "binary_data", binary)))
     if len({name for name, _ in wanted}) < len(wanted):
         raise MalformedRequest("an output is named twice; name each once")
-    return wanted or [Wanted(name, binary) for name in there]
+    return wanted
 
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:

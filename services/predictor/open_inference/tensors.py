@@ -14,7 +14,8 @@ import numpy.typing as npt
 INPUT = "input"
 PROBABILITIES, LABEL, CLASS = "probabilities", "label", "class"
 TASK, TASK_PROBABILITY = "task", "task_probability"
-OUTPUTS = (PROBABILITIES, LABEL, CLASS, TASK, TASK_PROBABILITY)
+OUTPUTS_OF_A_TASK = (PROBABILITIES, LABEL, CLASS, TASK)
+OUTPUTS = (*OUTPUTS_OF_A_TASK, TASK_PROBABILITY)
 DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 """Of the inputs, by the model's dtype."""
 
@@ -43,6 +44,8 @@ class Tensor(NamedTuple):
 
     def raw(self) -> bytes:
         if isinstance(self.values, list):
-            encoded = [text.encode() for text in self.values]
-            return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+            parts: list[bytes] = []
+            for text in map(str.encode, self.values):
+                parts += (len(text).to_bytes(4, "little"), text)
+            return b"".join(parts)
         return self.values.astype(self.values.dtype.newbyteorder("<"), copy=False).tobytes()
