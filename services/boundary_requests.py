@@ -5,7 +5,6 @@ Invariant: it acts where it lies, like any other, and the same event id acts onc
 
 from __future__ import annotations
 
-import hmac
 from uuid import uuid4
 
 import orjson
@@ -14,11 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from si_stream.brokers.interface import Broker
 from si_stream.errors import (
     BrokerError,
-    Forbidden,
     MalformedRequest,
     MessageError,
-    SettingsError,
-    Unauthorized,
 )
 from si_stream.messages.codecs import encode
 from si_stream.messages.kinds import Boundary
@@ -51,22 +47,6 @@ class BoundaryRequests:
     def __init__(self, settings: Settings, broker: Broker) -> None:
         self.stream = settings.stream.name
         self.broker = broker
-        self._token = token_of(settings)
-
-    def admit(self, authorization: str | None) -> None:
-        """Let whoever has the token pass.
-
-        Raises:
-            Forbidden: there is none.
-            Unauthorized: it is another one.
-        """
-        if self._token is None:
-            raise Forbidden(
-                "nobody may ask for boundaries here; set learner.token or learner.token_file"
-            )
-        expected, given = f"Bearer {self._token}", authorization or ""
-        if not hmac.compare_digest(expected.encode(), given.encode()):
-            raise Unauthorized("send the header Authorization: Bearer TOKEN")
 
     def send(self, body: bytes) -> BoundarySent:
         """Put the boundary of a request into the stream.
@@ -94,23 +74,3 @@ class BoundaryRequests:
                 f"{error}; ask again with the same event_id, {asked.event_id!r}"
             ) from error
         return BoundarySent(event_id=asked.event_id, offsets=offsets)
-
-
-def token_of(settings: Settings) -> str | None:
-    """Raises:
-    SettingsError: the file cannot be read, or is empty.
-    """
-    options = settings.learner
-    if options.token is not None:
-        return options.token.get_secret_value()
-    if options.token_file is None:
-        return None
-    try:
-        token = options.token_file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"learner.token_file: {options.token_file} cannot be read: {error}"
-        ) from None
-    if not token:
-        raise SettingsError(f"learner.token_file: {options.token_file} is empty; put a token in it")
-    return token

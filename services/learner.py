@@ -20,8 +20,9 @@ from services.boundary_requests import BoundaryRequests
 from services.learner_api import Told, answering
 from services.learner_host import LearnerHost, reached
 from services.logs import log_to_stderr, placed
+from si_stream.boundaries.tasks import Task
 from si_stream.brokers import open_broker
-from si_stream.errors import StreamNotFound
+from si_stream.errors import StreamNotFound, UnknownTask
 from si_stream.settings import Settings
 from si_stream.state import Ledger, State
 
@@ -72,7 +73,12 @@ def run(settings: Settings) -> None:
         registry = CollectorRegistry()
         state = State(settings, stream_id)
         host = LearnerHost(settings, broker, registry, stop)
-        told = Told(registry, lambda: host.health(state), BoundaryRequests(settings, broker))
+        told = Told(
+            registry,
+            health=lambda: host.health(state),
+            boundaries=BoundaryRequests(settings, broker),
+            task=lambda name: known_task(state, name),
+        )
         with (
             closing(host),
             placed(lambda: host.place(state)),
@@ -86,6 +92,16 @@ def run(settings: Settings) -> None:
             saved, ledger = host.finish(state), state.ledger
             how_far = what_is_saved(saved, ledger)
             logger.info("stopped at step %d, %d samples; %s", ledger.steps, ledger.samples, how_far)
+
+
+def known_task(state: State, name: str) -> Task:
+    """Raises:
+    UnknownTask: none has been opened by the name.
+    """
+    for task in state.ledger.tasks.known:
+        if task.name == name:
+            return task
+    raise UnknownTask(f"task {name!a:.200} is not known; `si-stream status` lists those that are")
 
 
 def what_is_saved(saved: Ledger, ledger: Ledger) -> str:

@@ -18,8 +18,8 @@ SIStreamError
     ├── InputTooLarge
     ├── UnknownTask
     ├── NoSnapshotYet
-    ├── Unauthorized          no token, or another one
-    ├── Forbidden             nobody may, as the settings are
+    ├── NothingThere          yet, or ever
+    ├── Gone                  it was there
     └── PredictionError       it asks for a prediction
         ├── EmptyInput
         ├── WrongInput        another shape, dtype or range than the model's
@@ -126,11 +126,11 @@ class NoSnapshotYet(RequestError):
     pass
 
 
-class Unauthorized(RequestError):
+class NothingThere(RequestError):
     pass
 
 
-class Forbidden(RequestError):
+class Gone(RequestError):
     pass
 
 

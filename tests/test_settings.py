@@ -286,6 +286,7 @@ def test_settings_cannot_be_changed() -> None:
         Settings().model.batch_size = 3  # type: ignore[misc]
 
 
+WEB = "tls_certificate_file tls_key_file max_connections max_requests_per_second trusted_proxies"
 SURFACE = {
     "": "preset data directory",
     "stream": "broker name merge retention out_of_range max_message_bytes",
@@ -305,10 +306,10 @@ SURFACE = {
     "plasticity": "first_samples",
     "checkpoints": "interval_seconds keep keep_at_boundaries",
     "snapshots": "interval_seconds keep",
-    "learner": "shadow exit_at_end metrics_host metrics_port token token_file accept_changes "
-    "niceness",
-    "predictor": "host port max_body_bytes max_inputs poll_interval_seconds threads max_waiting "
-    "deadline_seconds batch_window_seconds",
+    "learner": f"{WEB} shadow exit_at_end metrics_host metrics_port token token_file read_token "
+    "read_token_file accept_changes niceness",
+    "predictor": f"{WEB} host port token token_file max_body_bytes max_inputs "
+    "poll_interval_seconds threads max_waiting deadline_seconds batch_window_seconds",
     "log": "format level",
 }
 

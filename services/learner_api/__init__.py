@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import CollectorRegistry
 
 from services.boundary_requests import BoundaryRequests
+from services.learner_api.locks import Locks
 from services.learner_status import LearnerStatus
 from services.web.address import listen, url_of
+from services.web.certificates import certificate_of
 from services.web.thread import served
+from si_stream.boundaries.tasks import Task
 from si_stream.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 DRAIN_SECONDS = 1  # of the nine that a learner has to stop in; a download goes on at the next start
 
@@ -29,11 +32,13 @@ class Told(NamedTuple):
 
     Args:
         health: asked from the server's threads.
+        task: the task of a name; raises UnknownTask.
     """
 
     registry: CollectorRegistry
     health: Callable[[], LearnerStatus]
     boundaries: BoundaryRequests
+    task: Callable[[str], Task]
 
 
 @contextmanager
@@ -44,18 +49,20 @@ def answering(settings: Settings, told: Told, crashed: Callable[[], None]) -> It
         crashed: called, from another thread, where the server ends without being asked to.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: the port is taken, or a token or a certificate is none.
         ProcessEnded: the server had ended before it was asked to.
     """
     options = settings.learner
+    certificate = certificate_of("learner.tls", options)
+    locks = Locks(options)
     names = ("--set learner.metrics_host", "--set learner.metrics_port")
     listener = listen(options.metrics_host, options.metrics_port, *names)
-    address = f"{url_of(listener)}/metrics"
+    address = f"{url_of(listener, tls=certificate is not None)}/metrics"
 
-    def make() -> FastAPI:
+    def make() -> ASGIApp:
         from services.learner_api.app import create_app  # FastAPI: beside the rest of the start
 
-        return create_app(told)
+        return locks.locked(create_app(settings, told))
 
-    with served(listener, make, DRAIN_SECONDS, crashed):
+    with served(listener, make, DRAIN_SECONDS, crashed, options, certificate):
         yield address

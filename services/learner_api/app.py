@@ -15,21 +15,30 @@ from starlette.responses import PlainTextResponse, Response
 
 from services.boundary_requests import MAX_BODY_BYTES, BoundaryRequest, BoundarySent
 from services.learner_api import Told
+from services.learner_api.journal import add_journal
+from services.learner_api.locks import needs_token
 from services.learner_api.problems import KINDS
+from services.learner_api.snapshots import Snapshots, add_snapshots
 from services.learner_status import LearnerStatus
+from services.samples import Samples
 from services.web.body import read_content
 from services.web.daemon import in_daemon_thread
-from services.web.documentation import FAULT, complete_openapi, problem_responses
+from services.web.documentation import FAULT, complete_openapi, document_doors, problem_responses
 from services.web.problems import handle_problems
+from services.web.sample_route import add_samples
+from si_stream.errors import BrokerError, InputTooLarge, MalformedRequest
+from si_stream.settings import Settings
 
 DESCRIPTION = """\
-How a learner is, and what an operator asks of it. Whatever cannot be answered is a problem
-(RFC 9457, `application/problem+json`).
+How a learner is, what it has published, and what an operator asks of it. Whatever
+cannot be answered is a problem (RFC 9457, `application/problem+json`).
 """
+REFUSALS = (MalformedRequest, InputTooLarge, BrokerError)
 ADVICE = "bytes; send an event_id and the next task's name alone"
 
 
-def create_app(told: Told) -> FastAPI:
+def create_app(settings: Settings, told: Told) -> FastAPI:
+    samples = Samples(settings.directory)
     app = FastAPI(
         title="SI Stream learner",
         version=version("si-stream"),
@@ -61,9 +70,8 @@ def create_app(told: Told) -> FastAPI:
         "/boundaries",
         operation_id="ask_for_boundary",
         status_code=202,
-        responses=problem_responses(KINDS.values()),
+        responses=problem_responses(KINDS[error] for error in REFUSALS),
         openapi_extra={
-            "security": [{"token": []}],
             "requestBody": {
                 "content": {"application/json": {"schema": BoundaryRequest.model_json_schema()}}
             },
@@ -71,11 +79,15 @@ def create_app(told: Told) -> FastAPI:
     )
     async def ask_for_boundary(request: Request) -> BoundarySent:
         """End the active task where the stream ends now. The same event id acts once."""
-        told.boundaries.admit(request.headers.get("authorization"))
         body = await read_content(request.scope, request.receive, MAX_BODY_BYTES, ADVICE)
         return await in_daemon_thread(lambda: told.boundaries.send(bytes(body)))
 
+    def samples_of(name: str) -> bytes:
+        return samples.of(told.task(name), settings.model)
+
+    add_samples(app, samples_of, KINDS)
+    add_snapshots(app, Snapshots(settings.directory))
+    add_journal(app, settings.directory)
     complete_openapi(app)
-    components = app.openapi()["components"]
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document_doors(app, needs_token)
     return app

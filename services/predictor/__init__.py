@@ -7,6 +7,8 @@ Invariant: a request is answered by one snapshot from beginning to end, and a sn
 from __future__ import annotations
 
 from services.web.address import listen
+from services.web.certificates import certificate_of
+from services.web.tokens import Tokens
 from si_stream.settings import Settings
 
 
@@ -14,9 +16,12 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C, which let requests in flight finish.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the address cannot be listened on, or a token or a certificate is none.
     """
-    with listen(settings.predictor.host, settings.predictor.port) as listener:
+    options = settings.predictor
+    certificate = certificate_of("predictor.tls", options)
+    token = Tokens("predictor.token", options.token, options.token_file)
+    with listen(options.host, options.port) as listener:
         from services.predictor.server import serve  # torch and FastAPI: after a port in use
 
-        serve(settings, listener)
+        serve(settings, listener, token, certificate)

@@ -192,32 +192,6 @@ class Readiness(BaseModel):
     version: SnapshotVersion
 
 
-class Sample(BaseModel):
-    label: int
-    class_: str | None = Field(alias="class", description="what the label stands for, if known")
-    input: list[Any] = Field(description="nested lists of the model's `input_shape`")
-
-
-class SampleList(BaseModel):
-    task: str
-    samples: list[Sample] = Field(
-        description="some of the task's holdout set, which nothing has learned from, as the newest "
-        "checkpoint has it; fewer where they are large, none where there is no such set"
-    )
-
-
-def encode_samples(
-    task: ServedTask, inputs: npt.NDArray[Any], labels: npt.NDArray[np.int64]
-) -> bytes:
-    """`SampleList`."""
-    samples = [
-        {"label": label, "class": class_of(task, label), "input": one}
-        for label, one in zip(labels.tolist(), inputs, strict=True)
-    ]
-    answer = {"task": task.name, "samples": samples}
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
 def encode_predictions(
     served: Served, task: ServedTask, probabilities_BC: npt.NDArray[np.float32], *, columns: bool
 ) -> bytes:

@@ -27,6 +27,7 @@ from services.predictor.documentation import (
 from services.predictor.follower import Follower
 from services.predictor.front import Front
 from services.predictor.listeners import Listeners
+from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
 from services.predictor.open_inference.documentation import REQUEST_SCHEMAS
 from services.predictor.open_inference.routes import add_open_inference
@@ -35,9 +36,10 @@ from services.predictor.predict import PATH
 from services.predictor.predict import predict as asked_plainly
 from services.predictor.prediction import Prediction
 from services.predictor.problems import ALL_KINDS
-from services.predictor.samples import Samples
-from services.web.documentation import FAULT, complete_openapi
+from services.samples import Samples
+from services.web.documentation import FAULT, complete_openapi, document_doors
 from services.web.problems import handle_problems
+from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
 
 
@@ -48,6 +50,13 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     metrics = Metrics(follower, admission)
     prediction = Prediction(options, follower, admission, metrics)
     listeners = Listeners(Board(directory, follower))
+    samples = Samples(directory)
+
+    def samples_of(name: str) -> bytes:
+        served = follower.current()
+        task = served.task(name)
+        assert task is not None  # it has a name
+        return samples.of(task, served.model)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -87,8 +96,10 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
 
     add_readings(app, follower, admission, metrics)
     add_open_inference(app, follower, admission, prediction)
-    add_page(app, follower, listeners, Samples(directory))
+    add_page(app, listeners)
+    add_samples(app, samples_of, ALL_KINDS)
     complete_openapi(app, REQUEST_SCHEMAS)
+    document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
 
 

@@ -9,7 +9,7 @@ from services.predictor.problems import KINDS, NO_ROOM
 from services.predictor.served import WAYS
 from services.web.documentation import problem_responses
 from services.web.problems import UNKNOWN_ROUTE
-from si_stream.errors import MalformedRequest, NoSnapshotYet, ShuttingDown, UnknownTask
+from si_stream.errors import NoSnapshotYet, ShuttingDown
 
 DESCRIPTION = """\
 Answers from the newest snapshot of a model that goes on learning. Every answer says which
@@ -22,9 +22,6 @@ NOT_READY = problem_responses([KINDS[NoSnapshotYet], KINDS[ShuttingDown]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
 NO_FILE = problem_responses([UNKNOWN_ROUTE])
 NO_PLACE = problem_responses([NO_ROOM])
-NO_SAMPLES = problem_responses(
-    [KINDS[MalformedRequest], KINDS[UnknownTask], KINDS[NoSnapshotYet]],
-)
 
 PAGE_FILE: dict[str, Any] = {
     "parameters": [
@@ -39,18 +36,6 @@ PAGE_FILE: dict[str, Any] = {
             ("version", "of the file: another version has another address"),
             ("name", "of the file"),
         )
-    ]
-}
-SAMPLES_OF: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "task",
-            "in": "query",
-            "required": True,
-            "description": "Whose samples.",
-            "schema": {"type": "string"},
-            "example": "digits-0-1",
-        }
     ]
 }
 

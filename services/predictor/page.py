@@ -1,4 +1,4 @@
-"""The live page's routes: the document, its files, what it is told, and samples to try.
+"""The live page's routes: the document, its files, and what it is told.
 
 Invariant: none of them is in a prediction's way; what reads files does so off the event loop.
 """
@@ -15,23 +15,17 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from services.predictor import answers
 from services.predictor.documentation import (
     NO_FILE,
     NO_PLACE,
-    NO_SAMPLES,
     PAGE_FILE,
-    SAMPLES_OF,
 )
-from services.predictor.follower import Follower
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.page_files import FOR_GOOD, SECURITY, PageFiles
-from services.predictor.samples import Samples
 from services.web.documentation import FAULT
-from si_stream.errors import MalformedRequest
 
 
-def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Samples) -> None:
+def add_page(app: FastAPI, listeners: Listeners) -> None:
     files = PageFiles()
 
     @app.get("/", operation_id="page", response_class=HTMLResponse, responses=FAULT)
@@ -75,22 +69,6 @@ def add_page(app: FastAPI, follower: Follower, listeners: Listeners, samples: Sa
         # The framework would hand each event through tasks of its own, and log a fault where a
         # page goes away meanwhile.
         return EventSourceResponse(_encoded(listeners.listen()), headers=STREAMED)
-
-    @app.get(
-        "/samples",
-        operation_id="samples",
-        response_model=answers.SampleList,
-        responses=NO_SAMPLES,
-        openapi_extra=SAMPLES_OF,
-    )
-    async def some_samples(request: Request) -> Response:
-        """Some samples of a task that nothing has learned from, to try the model with."""
-        task = request.query_params.get("task")
-        if task is None:
-            raise MalformedRequest("no task is named; ask for /samples?task=NAME, as /tasks has it")
-        served = follower.current()
-        json = await run_in_threadpool(samples.of, served, task)
-        return Response(json, media_type="application/json")
 
 
 async def _encoded(events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[bytes]:

@@ -35,9 +35,6 @@ SOURCES = {
 SECURITY = {
     "Content-Security-Policy": "; ".join(f"{of} {sources}" for of, sources in SOURCES.items()),
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable", **SECURITY}
 

@@ -19,9 +19,12 @@ from services.logs import log_to_stderr
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.listeners import EVENTS
-from services.web.address import url_of
+from services.predictor.locks import locked
+from services.web.address import url_of, warn_of_open_door
+from services.web.certificates import Certificate
 from services.web.server import Server as WebServer
-from si_stream.settings import Settings
+from services.web.tokens import Tokens
+from si_stream.settings import PredictorOptions, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +33,15 @@ CLOSING_SECONDS = 5  # for what else is in flight then
 PAGES_SECONDS = 1.0  # for the open pages to take their end
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(
+    settings: Settings, listener: socket.socket, token: Tokens, certificate: Certificate | None
+) -> None:
     """See `services.predictor.run`."""
     log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
     app = create_app(options, settings.directory)
-    server = Server(app)
+    server = Server(app, options, token, certificate)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -46,7 +51,9 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         signal.signal(number, stop)
     gc.collect()
     gc.freeze()  # what the imports made never dies, and to look it all through takes long
-    logger.info("predictor on %s, following %s", url_of(listener), settings.directory)
+    url = url_of(listener, tls=certificate is not None)
+    logger.info("predictor on %s, following %s", url, settings.directory)
+    warn_of_open_door("predictor.token", options.host, is_open=not token)
     server.run(sockets=[listener])
 
 
@@ -55,8 +62,14 @@ class Server(WebServer):
     told to go elsewhere, and there are no new connections. Ends the open pages too, which would go
     on, also where one does not read what it is sent."""
 
-    def __init__(self, app: Front) -> None:
-        super().__init__(app, CLOSING_SECONDS)
+    def __init__(
+        self,
+        app: Front,
+        options: PredictorOptions,
+        token: Tokens,
+        certificate: Certificate | None = None,
+    ) -> None:
+        super().__init__(locked(app, options, token), CLOSING_SECONDS, options, certificate)
         self.admission = app.prediction.admission
         self.listeners = app.listeners
         app.abort = lambda scope: self.abort(lambda other: other is scope)

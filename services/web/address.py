@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
+import logging
 import socket
 
 from si_stream.errors import SettingsError
 
+logger = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
@@ -36,6 +39,28 @@ def listen(
         ) from None
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def warn_of_open_door(setting: str, host: str, *, is_open: bool) -> None:
+    """Say so where other machines reach what nobody needs a token for."""
+    if is_open and not is_loopback(host):
+        logger.warning(
+            "whoever reaches %s may ask: set %s_file, or let none but those who may reach it",
+            host,
+            setting,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from services.web.renewal import Looks, looks_of
 from si_stream.errors import SettingsError
+from si_stream.settings.web import WebOptions
 
 logger = logging.getLogger(__name__)
 SOON_SECONDS = 14 * 24 * 3600.0
@@ -97,6 +98,18 @@ class Certificate:
 
     def _unreadable(self) -> Path:
         return next((file for file in self._pair if not os.access(file, os.R_OK)), self._pair.key)
+
+
+def certificate_of(setting: str, options: WebOptions) -> Certificate | None:
+    """None where the settings name none.
+
+    Raises:
+        SettingsError: see `Certificate`.
+    """
+    certificate, key = options.tls_certificate_file, options.tls_key_file
+    if certificate is None or key is None:
+        return None
+    return Certificate(setting, Pair(certificate, key))
 
 
 def server_context(pair: Pair) -> ssl.SSLContext:

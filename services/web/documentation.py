@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
 
 from services.web.problems import (
+    FORBIDDEN,
     INTERNAL_ERROR,
     MEDIA_TYPE,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
     Kind,
     Problem,
 )
@@ -62,3 +65,24 @@ def complete_openapi(app: FastAPI, requests: Mapping[str, Any] = MappingProxyTyp
     schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
     schemas.update(requests)
+
+
+def document_doors(app: FastAPI, needs_token: Callable[[str, str], bool | None]) -> None:
+    """Say of each route who may ask, and what becomes of others.
+
+    Args:
+        needs_token: by method and path; None where it depends on the settings.
+    """
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = needs_token(method.upper(), path)
+            kinds = [TOO_MANY_REQUESTS]
+            if needed is not False:
+                operation["security"] = [{"token": []}] if needed else [{}, {"token": []}]
+                kinds += [UNAUTHORIZED, FORBIDDEN] if needed else [UNAUTHORIZED]
+            for status, response in problem_responses(kinds).items():
+                known = operation["responses"].setdefault(str(status), response)
+                of_doors = response["content"][MEDIA_TYPE]["examples"]
+                known["content"][MEDIA_TYPE]["examples"] |= of_doors

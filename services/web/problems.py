@@ -58,6 +58,25 @@ Kinds = Mapping[type[SIStreamError], Kind]
 
 MALFORMED_REQUEST = Kind(400, "malformed-request", "The request cannot be read", "it is no JSON")
 TOO_LARGE = Kind(413, "input-too-large", "The request is too large", "8 MiB are the limit")
+UNAUTHORIZED = Kind(
+    401,
+    "unauthorized",
+    "Who asks is not known",
+    "no token was sent; send the header Authorization: Bearer TOKEN",
+)
+FORBIDDEN = Kind(
+    403,
+    "forbidden",
+    "Nobody may",
+    "nobody may ask for this here; set learner.token or learner.token_file",
+)
+TOO_MANY_REQUESTS = Kind(
+    429,
+    "too-many-requests",
+    "The client asks too often",
+    "more than 20 requests a second come from this address; ask again in 0.05 s",
+    (("Retry-After", "1"),),
+)
 UNKNOWN_TASK = Kind(404, "unknown-task", "There is no such task", "task 'a' is not known")
 NO_SNAPSHOT = Kind(
     503,

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from services.web.certificates import Certificate
 from si_stream.errors import ProcessEnded
+from si_stream.settings.web import WebOptions
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -27,6 +29,7 @@ class ServerThread:
     """Args:
     make: the application; called on the thread, so that what it imports holds up nobody.
     crashed: called where it ends without being asked to.
+    options: see `Server`, as for ``certificate``.
     """
 
     def __init__(
@@ -35,7 +38,10 @@ class ServerThread:
         make: Callable[[], ASGIApp],
         drain_seconds: int,
         crashed: Callable[[], None],
+        options: WebOptions,
+        certificate: Certificate | None,
     ) -> None:
+        self._limits = (options, certificate)
         self._listener = listener
         self._make = make
         self._drain_seconds = drain_seconds
@@ -63,13 +69,14 @@ class ServerThread:
         from services.web.server import Server
 
         try:
-            self._server = server = Server(self._make(), self._drain_seconds)
+            self._server = server = Server(self._make(), self._drain_seconds, *self._limits)
             if not self._stopping:
                 server.run(sockets=[self._listener])
             if not self._stopping:
                 raise RuntimeError("it ended without being asked to")
         except BaseException as failure:
             self._failure = failure
+            self._listener.close()  # whoever asks is refused, and does not wait for an answer
             logger.critical("the HTTP server has ended", exc_info=failure)
             self._crashed()
 
@@ -80,10 +87,12 @@ def served(
     make: Callable[[], ASGIApp],
     drain_seconds: int,
     crashed: Callable[[], None],
+    options: WebOptions = WebOptions(),  # noqa: B008 - it never changes
+    certificate: Certificate | None = None,
 ) -> Iterator[None]:
     """Serve it meanwhile. See `ServerThread`."""
     with listener:
-        thread = ServerThread(listener, make, drain_seconds, crashed)
+        thread = ServerThread(listener, make, drain_seconds, crashed, options, certificate)
         try:
             yield
         finally:

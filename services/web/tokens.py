@@ -35,7 +35,7 @@ class Tokens:
     """
 
     def __init__(self, setting: str, value: SecretStr | None, file: Path | None) -> None:
-        self._setting = setting
+        self.setting = setting
         self._file = file
         self._seen: Looks = ()
         self._looked = 0.0
@@ -77,7 +77,7 @@ class Tokens:
 
     def _read(self, file: Path) -> None:
         self._looked = time.monotonic()
-        setting = f"{self._setting}_file: {file}"
+        setting = f"{self.setting}_file: {file}"
         try:
             seen = looks_of(file)
             if seen == self._seen:

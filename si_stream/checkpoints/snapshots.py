@@ -212,6 +212,24 @@ def read(path: Path, limit_bytes: int | None = None) -> Snapshot:
     return decode(files.read_checked(path, _named(path)[1], limit_bytes), str(path))
 
 
+def read_manifest(path: Path) -> SnapshotManifest:
+    """What a snapshot says of itself, without its tensors; it is not compared with its digest.
+
+    Raises:
+        CorruptCheckpoint: it is no snapshot.
+    """
+    try:
+        with files.open_regular(path) as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > files.MANIFEST_LIMIT_BYTES:
+                raise ValueError(f"its header is said to have {length} bytes")
+            header = _Header.model_validate_json(file.read(length))
+        return SnapshotManifest.model_validate_json(header.metadata["manifest"])
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorruptCheckpoint(f"{path} is not a snapshot that can be read: {reason}") from error
+
+
 def _named(path: Path) -> tuple[int, str]:
     """Raises:
     CorruptCheckpoint: its name has no number and no digest.

@@ -7,7 +7,7 @@ looks at files and the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -25,9 +25,10 @@ from si_stream.learning.options import (
     Options,
 )
 from si_stream.learning.presets import PRESETS
+from si_stream.settings.web import WebOptions
 
 
-class LearnerOptions(Options):
+class LearnerOptions(WebOptions):
     """The process that learns."""
 
     shadow: Literal["off", "none"] = Field(
@@ -53,8 +54,17 @@ class LearnerOptions(Options):
         "one nobody may",
     )
     token_file: Path | None = Field(
-        None, description="holds the token instead, as orchestrators mount secrets"
+        None,
+        description="holds the token instead, or several, one a line, as orchestrators mount "
+        "secrets; read anew when it has changed",
     )
+    read_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="without which nobody reads snapshots, journal and samples at the metrics "
+        "address; token opens them too. None: whoever reaches the address reads them",
+    )
+    read_token_file: Path | None = Field(None, description="holds it instead, as token_file")
     accept_changes: bool = Field(
         False,
         description="go on from the checkpoint with other settings of the optimiser or of "
@@ -68,22 +78,27 @@ class LearnerOptions(Options):
         description="added to the process's; above 0 where predictions share its cores",
     )
 
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file are both set; keep one")
-        return self
 
-
-class PredictorOptions(Options):
+class PredictorOptions(WebOptions):
     """The process that answers over HTTP."""
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="address to listen on; this machine alone, since there is no login",
+        description="address to listen on; this machine alone, until you open it",
     )
     port: int = Field(8080, ge=0, le=65535, description="to listen on; 0 takes any free port")
+    token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="without which nobody gets predictions or sees what the page shows; None: "
+        "whoever reaches the address does",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="holds the token instead, or several, one a line, as orchestrators mount "
+        "secrets; read anew when it has changed",
+    )
     max_body_bytes: int = Field(
         8 * 1024 * 1024,
         ge=1024,

@@ -57,8 +57,7 @@ def append(broker: MemoryBroker, *messages: Message) -> None:
 
 def ask_for_one(broker: MemoryBroker, event_id: str) -> None:
     """As an operator does: POST /boundaries."""
-    asked = BoundaryRequests(settings(learner={"token": TOKEN}), broker)
-    asked.admit(f"Bearer {TOKEN}")
+    asked = BoundaryRequests(settings(), broker)
     assert asked.send(orjson.dumps({"event_id": event_id})).event_id == event_id
 
 

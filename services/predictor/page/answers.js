@@ -1,5 +1,6 @@
 // What the model answers: each task's head, and the one that is chosen where no task is named.
 
+import { ask as request } from "./door.js";
 import { find, make, set } from "./elements.js";
 import { percent } from "./wording.js";
 
@@ -7,7 +8,7 @@ const SHOWN_LABELS = 3;
 const ASKED_HEADS = 20; // the newest; each is a request
 
 async function predict(members) {
-  const response = await fetch("predict", {
+  const response = await request("predict", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(members),
   });
   const answer = await response.json();

@@ -1,6 +1,7 @@
 // The box to ask the model in: draw, or pick a sample; what it is offered depends on the model.
 
 import { ask, forget } from "./answers.js";
+import { ask as request } from "./door.js";
 import { Pad } from "./drawing.js";
 import { find, make, set } from "./elements.js";
 import { asInput, fitted, formOf, show } from "./images.js";
@@ -50,7 +51,7 @@ export class Asking {
   async offerSamples() {
     this.looked = performance.now() / 1000;
     const task = find("#sample-task").value;
-    const response = await fetch(`samples?task=${encodeURIComponent(task)}`);
+    const response = await request(`samples?task=${encodeURIComponent(task)}`);
     if (!response.ok) return;
     const { samples } = await response.json();
     if (task !== find("#sample-task").value) return; // another was chosen meanwhile

@@ -1,7 +1,9 @@
 // The connection: what the predictor tells, section by section, for as long as the page is looked at.
-// An EventSource connects again by itself, but not after an answer that is no stream, nor when hidden.
 
-const RETRY_MILLISECONDS = 5000;
+import { ask, LOCKED } from "./door.js";
+import { listen } from "./listening.js";
+
+const RETRY_MILLISECONDS = 2000;
 const HIDDEN_MILLISECONDS = 30000;
 const SILENT_MILLISECONDS = 25000; // the predictor says something every ten seconds
 const LOOK_MILLISECONDS = 1000;
@@ -22,19 +24,45 @@ export class Connection {
     return Date.now() / 1000 + this.offsetSeconds;
   }
 
-  open() {
+  async open() {
     clearTimeout(this.timer);
-    this.source?.close();
+    this.leave();
     this.heard();
-    this.source = new EventSource("events");
-    this.source.onmessage = (event) => this.take(JSON.parse(event.data));
-    this.source.addEventListener("alive", (event) => this.heard(JSON.parse(event.data)));
-    this.source.onerror = () => {
-      this.onState("lost");
-      if (this.source.readyState === EventSource.CLOSED) {
-        this.timer = setTimeout(() => this.open(), RETRY_MILLISECONDS);
+    const own = (this.listening = new AbortController());
+    let state = "lost";
+    try {
+      const response = await ask("events", { signal: own.signal });
+      if (response.ok) await listen(response.body, (event) => this.hear(event));
+      else {
+        await response.text(); // or leaving would break it off
+        if (response.status === LOCKED) state = "locked";
       }
-    };
+    } catch {
+      // of the network, whose errors say nothing
+    }
+    if (own.signal.aborted) return; // another has been opened since, or nobody looks
+    this.onState(state);
+    if (state === "lost") this.timer = setTimeout(() => this.open(), RETRY_MILLISECONDS);
+    else this.asleep = true; // until there is another token
+  }
+
+  leave() {
+    this.listening?.abort();
+  }
+
+  // With another token.
+  unlock() {
+    this.asleep = false;
+    this.open();
+  }
+
+  hear({ name, data }) {
+    try {
+      if (name === "alive") this.heard(JSON.parse(data));
+      else if (data) this.take(JSON.parse(data));
+    } catch (error) {
+      reportError(error); // of the page, which goes on listening
+    }
   }
 
   heard(told) {
@@ -67,7 +95,7 @@ export class Connection {
     if (document.hidden) {
       this.hiding = setTimeout(() => {
         clearTimeout(this.timer);
-        this.source.close();
+        this.leave();
         this.asleep = true;
         this.onState("asleep");
       }, HIDDEN_MILLISECONDS);

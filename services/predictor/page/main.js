@@ -3,7 +3,8 @@
 import { Asking } from "./asking.js";
 import { Connection } from "./connection.js";
 import { renderCurves } from "./curves.js";
-import { set } from "./elements.js";
+import { hasKey, keep } from "./door.js";
+import { find, set } from "./elements.js";
 import { renderHappenings } from "./happenings.js";
 import { renderHealth } from "./health.js";
 import { renderMatrix, renderTasks } from "./tables.js";
@@ -28,9 +29,35 @@ const connection = new Connection(change, (state) => {
   const isLost = state === "lost";
   document.body.classList.toggle("stale", state !== "open");
   if (state !== "open") document.title = "SI Stream"; // what it said is of before
+  heedLock(state);
   const notice = set("#connection", isLost ? "The connection to the predictor is lost; trying again. What you see is of before." : "");
   notice.hidden = !isLost;
   if (isLost) set("#state", "not connected").dataset.level = "warn";
+});
+
+// Asks for the token where the predictor wants one, or another than it was sent.
+function heedLock(state) {
+  const isLocked = state === "locked";
+  const wasLocked = !find("#lock").hidden;
+  find("#lock").hidden = !isLocked;
+  if (!isLocked) return;
+  set("#lock-hint", hasKey() ? "This predictor does not take the token that it was sent. Enter another." : "This predictor answers to those who have its token alone.");
+  set("#state", "locked").dataset.level = "unknown";
+  hideLinks();
+  if (!wasLocked) find("#token").focus();
+}
+
+// To what the token is needed for, as a link sends none.
+function hideLinks() {
+  document.querySelectorAll(".needs-token").forEach((link) => { link.hidden = true; });
+}
+
+if (hasKey()) hideLinks();
+find("#lock").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keep(find("#token").value.trim());
+  find("#token").value = "";
+  connection.unlock();
 });
 
 const isTold = () => Object.keys(connection.sections).length > 0;

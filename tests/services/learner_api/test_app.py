@@ -12,7 +12,6 @@ from urllib.request import Request, urlopen
 import pytest
 from fastapi.openapi.models import OpenAPI
 
-from services.boundary_requests import token_of
 from si_stream.brokers.memory import MemoryBroker
 from si_stream.errors import SettingsError
 from si_stream.messages.codecs import decode
@@ -22,7 +21,16 @@ from tests.services.statuses import a_status
 from tests.streams import STREAM, enveloped, learn, memory_broker, samples, settings
 
 TOKEN = "open sesame"
-ROUTES = {"/boundaries", "/health", "/metrics"}
+ROUTES = {
+    "/boundaries",
+    "/health",
+    "/journal",
+    "/journal/former",
+    "/metrics",
+    "/samples",
+    "/snapshots/newest",
+    "/snapshots/{epoch}/{name}",
+}
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def broker() -> MemoryBroker:
 
 @pytest.fixture
 def address(broker: MemoryBroker) -> Iterator[str]:
-    with answers(broker, token=TOKEN) as served:
+    with answers(broker=broker, token=TOKEN) as served:
         yield served
 
 
@@ -111,22 +119,21 @@ def test_what_may_not_be_or_cannot_be_read_is_a_problem_and_sends_nothing(
 
 
 def test_without_a_token_in_the_settings_nobody_may(broker: MemoryBroker) -> None:
-    with answers(broker) as address:
+    with answers(broker=broker) as address:
         status, answer = asked(address, token="")
     assert status == answer["status"] == 403
     assert "set learner.token" in answer["detail"]
     assert held(broker) == []
 
 
-def test_the_token_may_come_from_a_file(tmp_path: Path) -> None:
+def test_the_token_may_come_from_a_file(broker: MemoryBroker, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
-    assert token_of(settings(learner={"token_file": file})) == TOKEN
+    with answers(broker=broker, token_file=file) as address:
+        assert asked(address)[0] == 202
     file.write_text("")
-    with pytest.raises(SettingsError, match="is empty"):
-        token_of(settings(learner={"token_file": file}))
-    with pytest.raises(SettingsError, match="cannot be read"):
-        token_of(settings(learner={"token_file": tmp_path / "none"}))
+    with pytest.raises(SettingsError, match="is empty"), answers(broker=broker, token_file=file):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ def test_the_document_describes_every_route_and_every_problem(address: str) -> N
     assert document["paths"].keys() == ROUTES
     assert "Problem" in document["components"]["schemas"]
     responses = document["paths"]["/boundaries"]["post"]["responses"]
-    assert {"202", "400", "401", "403", "413", "500", "503"} == responses.keys()
+    assert {"202", "400", "401", "403", "413", "429", "500", "503"} == responses.keys()
 
 
 def test_metrics_are_open_metrics_where_that_is_asked_for(address: str) -> None:

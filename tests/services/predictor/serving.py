@@ -20,7 +20,9 @@ import torch
 from services.predictor.app import create_app
 from services.predictor.front import Front
 from services.predictor.server import Server
-from services.web.address import listen
+from services.web.address import listen, url_of
+from services.web.certificates import certificate_of, trusting
+from services.web.tokens import Tokens
 from si_stream.boundaries.choice import make_chooser
 from si_stream.boundaries.portraits import Portraits
 from si_stream.checkpoints.snapshots import (
@@ -162,7 +164,7 @@ class Running:
         )
 
     def connect(self) -> socket.socket:
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         return socket.create_connection((host, int(port)), timeout=30)
 
     def wait_until_ready(self) -> None:
@@ -178,10 +180,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @contextmanager
 def serving(directory: Path, **options: Any) -> Iterator[Running]:
     """A predictor on a free port, in a thread of its own."""
-    app = create_app(PredictorOptions(poll_interval_seconds=0.01, **options), directory)
+    chosen = PredictorOptions(poll_interval_seconds=0.01, **options)
+    app = create_app(chosen, directory)
+    token = Tokens("predictor.token", chosen.token, chosen.token_file)
+    certificate = certificate_of("predictor.tls", chosen)
     listener = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = Server(app)
+    url = url_of(listener, tls=certificate is not None)
+    server = Server(app, chosen, token, certificate)
 
     def run() -> None:
         torch.set_num_threads(1)
@@ -191,7 +196,9 @@ def serving(directory: Path, **options: Any) -> Iterator[Running]:
     thread.start()
     try:
         wait_for(lambda: server.started)
-        with httpx.Client(base_url=url, timeout=30) as client:
+        headers = {"Authorization": f"Bearer {token.first()}"} if token else {}
+        verify: Any = trusting(chosen.tls_certificate_file) if chosen.tls_certificate_file else True
+        with httpx.Client(base_url=url, timeout=30, headers=headers, verify=verify) as client:
             yield Running(url, app, client, server, thread)
     finally:
         server.should_exit = True

@@ -14,7 +14,8 @@ from services.predictor import answers
 from services.predictor.predict import JSON as JSON_TYPE
 from services.predictor.predict import ROWS as ROWS_TYPE
 from services.predictor.problems import KINDS
-from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
+from services.samples import SampleList
+from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, TOO_MANY_REQUESTS, Problem
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
@@ -209,14 +210,14 @@ def test_predict_takes_both_media_types_and_documents_every_problem(
     operation = document["paths"]["/predict"]["post"]
     assert operation["requestBody"]["content"].keys() == {JSON_TYPE, ROWS_TYPE}
     statuses = {str(kind.status) for kind in (*KINDS.values(), INTERNAL_ERROR)}
-    assert operation["responses"].keys() == {"200", *statuses}
+    assert operation["responses"].keys() == {"200", "401", *statuses}
     examples = [
         example["value"]
         for status in statuses
         for example in operation["responses"][status]["content"][MEDIA_TYPE]["examples"].values()
     ]
     assert {example["type"] for example in examples} == {
-        kind.type for kind in (*KINDS.values(), INTERNAL_ERROR)
+        kind.type for kind in (*KINDS.values(), INTERNAL_ERROR, TOO_MANY_REQUESTS)
     }
     assert "Retry-After" in operation["responses"]["503"]["headers"]
 
@@ -284,7 +285,7 @@ def test_the_documented_request_is_answered_as_documented(
         ("/accuracy-matrix", answers.AccuracyMatrices),
         ("/healthz/live", answers.Liveness),
         ("/healthz/ready", answers.Readiness),
-        ("/samples?task=digits-0-1", answers.SampleList),
+        ("/samples?task=digits-0-1", SampleList),
     ],
 )
 def test_what_is_read_is_as_documented(path: str, model: type, predictor: Running) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services.predictor import samples
-from services.predictor.answers import SampleList
+from services import samples
+from services.samples import SampleList
 from tests.services.predictor.serving import Running, serving
 from tests.services.test_learner_host import MESSAGES
 from tests.services.test_learner_host import run as learn_all

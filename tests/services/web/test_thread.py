@@ -39,11 +39,17 @@ def test_one_that_ends_by_itself_is_told_of_logged_and_raised(
         raise LookupError("no module of that name")
 
     crashed = Event()
-    with (
-        pytest.raises(ProcessEnded, match=r"the HTTP server had ended before .*no module"),
-        served(listen("127.0.0.1", 0), make, 1, crashed.set),
-    ):
-        assert crashed.wait(60)
+    listener = listen("127.0.0.1", 0)
+    url = url_of(listener)
+
+    def work() -> None:
+        with served(listener, make, 1, crashed.set):
+            assert crashed.wait(60)
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(url)
+
+    with pytest.raises(ProcessEnded, match=r"the HTTP server had ended before .*no module"):
+        work()
     assert "the HTTP server has ended" in caplog.text
     assert "Traceback" in caplog.text
 

@@ -149,3 +149,35 @@ def test_a_name_from_the_stream_is_text_and_no_markup(chromium: Browser, tmp_pat
         assert shown is not None
         assert shown.replace("\u200b", "") == name
         assert page.faults == []
+
+
+def test_with_a_token_it_asks_for_it_and_then_shows_and_answers_everything(
+    chromium: Browser, learned: Path
+) -> None:
+    token = "a-token-of-the-tests"
+    addresses = []
+    with serving(learned, token=token) as server, watched(chromium, server.url) as page:
+        server.wait_until_ready()
+        page.page.on("request", lambda request: addresses.append(request.url))
+        page.wait_for_text("#lock-hint", "who have its token alone")
+        assert page.text("#state") == "locked"
+        for given, says in (("not-this-token", "does not take the token"), (token, "")):
+            page.page.locator("#token").fill(given)
+            page.page.locator("#token").press("Enter")
+            page.wait_for_text("#lock-hint", says)
+            page.wait_for(f"document.querySelector('#lock').hidden === {str(not says).lower()}")
+        page.wait_until_shown()
+        page.curves("main")
+        assert not page.page.locator(".needs-token").first.is_visible()
+        page.wait_for("document.querySelectorAll('.samples button').length")
+        page.page.locator(".samples button").first.click()
+        page.wait_for("document.querySelectorAll('#heads .head').length")
+        assert [fault for fault in page.faults if "401" not in fault] == []
+
+        page.page.reload()  # the tab keeps it
+        del page.faults[:]  # of what was being listened to
+        page.wait_until_shown()
+        assert page.faults == []
+        kept = page.page.evaluate("[document.cookie, localStorage.length, location.href]")
+        assert kept == ["", 0, f"{server.url}/"]
+        assert not [address for address in addresses if "token" in address]

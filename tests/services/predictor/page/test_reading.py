@@ -117,7 +117,10 @@ def test_a_sample_is_picked_by_keyboard_and_is_one_of_the_holdout_set(
 def test_every_control_is_reached_with_the_tab_key_and_the_first_one_skips_to_the_figures(
     page: Watched,
 ) -> None:
-    controls = "[...document.querySelectorAll('a[href], button, select, [tabindex=\"0\"]')]"
+    controls = (
+        "[...document.querySelectorAll('a[href], button, select, [tabindex=\"0\"]')]"
+        ".filter((one) => !one.closest('[hidden]'))"
+    )
     count = page.page.evaluate(f"{controls}.length")
     reached = []
     for _ in range(count + 5):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
+import orjson
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
-from services.predictor.answers import encode_samples
-from services.predictor.served import Served
 from si_stream.checkpoints.holdout_files import HoldoutFiles
 from si_stream.errors import CorruptCheckpoint
 from si_stream.learning.options import ModelOptions
@@ -27,6 +28,30 @@ are one at a time."""
 LIMIT_BYTES = 64 * 1024 * 1024
 
 
+class Named(Protocol):
+    """A task, as a learner and a snapshot know it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+
+class Sample(BaseModel):
+    label: int
+    class_: str | None = Field(alias="class", description="what the label stands for, if known")
+    input: list[Any] = Field(description="nested lists of the model's `input_shape`")
+
+
+class SampleList(BaseModel):
+    task: str
+    samples: list[Sample] = Field(
+        description="some of the task's holdout set, which nothing has learned from, as the newest "
+        "checkpoint has it; fewer where they are large, none where there is no such set"
+    )
+
+
 class Samples:
     """Args:
     directory: of the model.
@@ -36,26 +61,20 @@ class Samples:
         self._files = HoldoutFiles(directory)
         self._some = lru_cache(maxsize=32)(self._read)
 
-    def of(self, served: Served, task: str) -> bytes:
+    def of(self, task: Named, model: ModelOptions) -> bytes:
         """A `SampleList` of at most `COUNT`, evenly over the labels, that have `LIMIT_VALUES` at
         most; of none where the task has no holdout set. In JSON, ready to be sent: to check and
-        encode large inputs takes long, and is not for the event loop.
-
-        Raises:
-            UnknownTask: there is none of the name.
-        """
-        named = served.task(task)
-        assert named is not None
+        encode large inputs takes long, and is not for the event loop."""
         inputs, labels = torch.empty(0), torch.empty(0)
         try:
-            file = self._files.newest(task)
+            file = self._files.newest(task.name)
             if file is not None and file.stat().st_size <= LIMIT_BYTES:
                 inputs, labels = self._some(file)
-                _require_fit(inputs, served.model)
+                _require_fit(inputs, model)
         except (CorruptCheckpoint, OSError) as error:
-            logger.warning("no samples of task %s: %s", task, error)
+            logger.warning("no samples of task %s: %s", task.name, error)
             inputs, labels = torch.empty(0), torch.empty(0)
-        return encode_samples(named, inputs.numpy(), labels.numpy())
+        return _encode(task, inputs, labels)
 
     def _read(self, file: Path) -> tuple[Tensor, Tensor]:
         inputs, labels = self._files.read(file, LIMIT_BYTES)
@@ -74,3 +93,14 @@ def _require_fit(inputs: Tensor, model: ModelOptions) -> None:
             f"its holdout samples are {inputs.dtype} of shape {list(inputs.shape[1:])}, and the "
             f"model takes {model.dtype} of shape {list(model.input_shape)}"
         )
+
+
+def _encode(task: Named, inputs: Tensor, labels: Tensor) -> bytes:
+    """`SampleList`, without going through its model."""
+    classes = dict(enumerate(task.classes or ()))
+    samples = [
+        {"label": label, "class": classes.get(label), "input": one}
+        for label, one in zip(labels.tolist(), inputs.numpy(), strict=True)
+    ]
+    answer = {"task": task.name, "samples": samples}
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
