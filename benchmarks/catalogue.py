@@ -50,7 +50,6 @@ BENCHMARKS = {
         Benchmark(predictions.inference_cpu_ratio, "CPU s of a FastAPI route", at_most=1.3),
         Benchmark(predictions.predictions_per_second, "requests/s of a FastAPI route"),
         Benchmark(predictions.micro_batch_ratio, "answers/s without"),
-        Benchmark(predictions.micro_batch_ratio_small, "answers/s without"),
         Benchmark(starts.learner_start_seconds, "s to import torch", at_most=5),
     )
 }

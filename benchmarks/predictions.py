@@ -89,12 +89,24 @@ def micro_batch_ratio(effort: Effort) -> Figure:
 
     The predictors have one thread each, and take turns on the core that the clients do not need.
     """
-    return _micro_batch_ratio(effort, (2000, 2000), effort.amount(2000))
+    scenario = whole_images(make_images(1000, 10))
+    with TemporaryDirectory() as directory:
+        settings = _settings(directory, hidden=(2000, 2000))
+        _publish_a_snapshot(scenario, settings)
+        batching = settings.predictor.model_copy(update={"batch_window_seconds": 0.0001})
+        with (
+            running_service("predictor", settings) as alone,
+            running_service(
+                "predictor", settings.model_copy(update={"predictor": batching})
+            ) as batch,
+        ):
+            request, count = _rows(scenario), effort.amount(2000)
 
+            def per_second(port: int) -> float:
+                return count / closed_loops(port, request, 64, count)
 
-def micro_batch_ratio_small(effort: Effort) -> Figure:
-    """The same of 784-256-256-10."""
-    return _micro_batch_ratio(effort, (256, 256), effort.amount(8000))
+            ours = partial(per_second, _ready(batch))
+            return ratio(alternate(effort, 10, ours, partial(per_second, _ready(alone))))
 
 
 def _p99_ratio(effort: Effort, request_of: Callable[[Scenario], bytes]) -> Figure:
@@ -126,27 +138,6 @@ def _cpu_ratio(effort: Effort, request_of: Callable[[Scenario], bytes]) -> Figur
         ours = partial(cpu_seconds, predictor, _ready(predictor))
         baseline = partial(cpu_seconds, trivial, trivial.port())
         return ratio(alternate(effort, 10, ours, baseline))
-
-
-def _micro_batch_ratio(effort: Effort, hidden: tuple[int, ...], count: int) -> Figure:
-    scenario = whole_images(make_images(1000, 10))
-    with TemporaryDirectory() as directory:
-        settings = _settings(directory, hidden)
-        _publish_a_snapshot(scenario, settings)
-        batching = settings.predictor.model_copy(update={"batch_window_seconds": 0.0001})
-        with (
-            running_service("predictor", settings) as alone,
-            running_service(
-                "predictor", settings.model_copy(update={"predictor": batching})
-            ) as batch,
-        ):
-            request = _rows(scenario)
-
-            def per_second(port: int) -> float:
-                return count / closed_loops(port, request, 64, count)
-
-            ours = partial(per_second, _ready(batch))
-            return ratio(alternate(effort, 10, ours, partial(per_second, _ready(alone))))
 
 
 @contextmanager
