@@ -19,7 +19,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka prometheus test alert-test crash-test evening check format bench fuzz soak \
+.PHONY: help setup demo kafka prometheus test alert-test crash-test upgrade-test surface serving-test evening check format bench fuzz soak \
   reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures page-picture constraints \
   clean
 
@@ -67,6 +67,15 @@ evening: $(READY)  ## the evening of an engineer on call, all of it real; some m
 
 crash-test: $(READY)  ## kill learners 220 times, compare what they learned; docs/results/crash-test.json
 	$(BIN)/python -m tests.crashes
+
+upgrade-test: $(READY)  ## learners of earlier commits upgraded in mid-stream; docs/results/upgrade.json
+	$(BIN)/python -m tests.upgrades
+
+surface: $(READY)  ## write what is frozen of settings, commands, routes, … anew; tests/surface
+	$(BIN)/python -m tests.surface
+
+serving-test: $(READY)  ## three predictors while all around them fails, minutes; docs/results/serving.json
+	$(BIN)/python -m tests.serving
 
 check: $(READY)  ## format, lint, types and the directions of imports
 	$(BIN)/ruff format --check .

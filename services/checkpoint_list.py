@@ -10,11 +10,11 @@ from rich.table import Table
 
 from si_stream.brokers.interface import offsets
 from si_stream.checkpoints.store import CheckpointStore, label
-from si_stream.errors import CorruptCheckpoint
+from si_stream.errors import CorruptCheckpoint, NewerFormat
 
 
 def print_checkpoints(directory: Path) -> None:
-    """The newest first; each is read and checked, and a damaged one says so."""
+    """The newest first; each is read and checked, and one that cannot be read says why."""
     store = CheckpointStore(directory)
     table = Table("checkpoint", "written", "step", "samples", "task", "position", "MB", box=None)
     for path in store.newest_first():
@@ -23,6 +23,9 @@ def print_checkpoints(directory: Path) -> None:
             manifest = store.read(path).manifest
         except CorruptCheckpoint:
             table.add_row(label(path), "[red]damaged[/]")
+            continue
+        except NewerFormat:
+            table.add_row(label(path), "[red]of a newer version[/]")
             continue
         ledger = manifest.ledger
         written = datetime.fromtimestamp(manifest.written_seconds).astimezone()

@@ -26,6 +26,7 @@ from services.flags import (
     Port,
     Preset,
     Shadow,
+    Source,
     Stream,
     load,
 )
@@ -176,10 +177,11 @@ def predictor(
     file: ConfigFile = None,
     changes: Changes = None,
     directory: Directory = None,
+    source: Source = None,
     host: Host = None,
     port: Port = None,
 ) -> None:
-    """Answer over HTTP from the newest snapshot in the directory."""
+    """Answer over HTTP from the newest snapshot of a learner, here or on another machine."""
     settings = load(context).settings
     from services.predictor import run
 
@@ -371,6 +373,7 @@ def config(
     broker: Broker = None,
     stream: Stream = None,
     directory: Directory = None,
+    source: Source = None,
     shadow: Shadow = None,
     device: Device = None,
     exit_at_end: ExitAtEnd = None,
@@ -395,6 +398,7 @@ def doctor(
     broker: Broker = None,
     stream: Stream = None,
     directory: Directory = None,
+    source: Source = None,
     shadow: Shadow = None,
     device: Device = None,
     accept_changes: AcceptChanges = None,
@@ -420,6 +424,7 @@ def status(
     file: ConfigFile = None,
     changes: Changes = None,
     directory: Directory = None,
+    source: Source = None,
     url: Annotated[
         str | None,
         typer.Option(

@@ -62,6 +62,16 @@ Port = Annotated[
     int | None, typer.Option(metavar="PORT", help="To answer requests on; 0 takes any free one.")
 ]
 
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|URL",
+        help="What to follow: a learner's directory, or a learner's address, of which a copy is "
+        "kept in --directory.",
+        show_default="the --directory",
+    ),
+]
+
 # The flags that stand for a setting, by their parameter's name.
 SETTING_OF = {
     "preset": "preset",
@@ -74,6 +84,7 @@ SETTING_OF = {
     "accept_changes": "learner.accept_changes",
     "host": "predictor.host",
     "port": "predictor.port",
+    "source": "predictor.source",
 }
 
 

@@ -22,6 +22,11 @@ CHUNK_BYTES = 256 * 1024
 KINDS: dict[str, type[events.Event]] = {kind.__name__: kind for kind in get_args(events.Event)}
 
 UNBOUNDED = {"evidence", "distance", "limit", "loss", "surrogate_loss"}
+UNTOLD: dict[type[events.Event], dict[str, object]] = {  # by versions that did not have them yet
+    events.Alarmed: {"signal": "errors"},
+    events.Consolidated: {"plasticity_speed": None, "plasticity_level": None},
+}
+MEMBERS = {kind: {field.name for field in fields(kind)} for kind in KINDS.values()}
 NUMBERS: dict[type[events.Event], list[str]] = {
     kind: [
         field.name
@@ -117,13 +122,14 @@ class JournalReader:
 
 
 def told_in(line: bytes) -> Told | None:
-    """What a line of the journal says; None where it is damaged, or of another version. A number
-    that was not finite is null in it, which only `UNBOUNDED` ones can be."""
+    """What a line of the journal says; None where it is damaged, or tells of what this version does
+    not know. A number that was not finite is null in it, which only `UNBOUNDED` ones can be."""
     try:
         values = orjson.loads(line)
         kind, seconds = KINDS[values.pop("event")], float(values.pop("time_seconds"))
         if any(values[name] is None for name in NUMBERS[kind] if name in values):
             return None
-        return Told(seconds, kind(**values))
+        known = {name: value for name, value in values.items() if name in MEMBERS[kind]}
+        return Told(seconds, kind(**UNTOLD.get(kind, {}) | known))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -20,9 +20,10 @@ from services.boundary_requests import BoundaryRequests
 from services.learner_api import Told, answering
 from services.learner_host import LearnerHost, reached
 from services.logs import log_to_stderr, placed
+from services.predictor.mirror.place import source_of_mirror
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers import open_broker
-from si_stream.errors import StreamNotFound, UnknownTask
+from si_stream.errors import SettingsError, StreamNotFound, UnknownTask
 from si_stream.settings import Settings
 from si_stream.state import Ledger, State
 
@@ -57,6 +58,11 @@ def run(settings: Settings) -> None:
         SIStreamError: the settings, the broker or the directory do not allow it.
     """
     settings.require_model()
+    if (source := source_of_mirror(settings.directory)) is not None:
+        raise SettingsError(
+            f"{settings.directory} is a copy of what {source} has published, which a predictor "
+            "keeps; give this learner a --directory of its own"
+        )
     log_to_stderr(settings.log)
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)

@@ -26,7 +26,7 @@ from si_stream.settings import Settings
 from si_stream.settings.layers import PREFIX, flattened
 
 LAST_LINES = 20
-ADDRESS = re.compile(r'http://[^\s,"]+')
+ADDRESS = re.compile(r'https?://[^\s,"]+')
 
 
 class Child:

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 UNTOLD: dict[str, Any] = {  # as of checkpoints from before there were these settings
     **dict(flattened({"consolidator": ConsolidatorOptions().model_dump()})),
     **dict(flattened({"detection": DetectionOptions().model_dump(mode="json")})),
+    "detection.signals": ["errors"],
+    "detection.returning": False,
 }
 
 
@@ -58,7 +60,10 @@ def changes(manifest: Manifest, settings: Settings) -> list[str]:
     """Learning settings that differ from the checkpoint's, one ``key: now, not before`` each."""
     before = UNTOLD | dict(flattened(manifest.learning))
     now = dict(flattened(learning_settings(settings)))
-    return [f"{k}: {v!r}, not {before.get(k)!r}" for k, v in now.items() if v != before.get(k)]
+    changed = {key: value for key, value in now.items() if value != before.get(key)}
+    if now["detection.kind"] == before["detection.kind"] == "off":  # the others do nothing
+        changed = {key: value for key, value in changed.items() if not key.startswith("detection.")}
+    return [f"{key}: {value!r}, not {before.get(key)!r}" for key, value in changed.items()]
 
 
 def _require_same_model(checkpoint: Checkpoint, state: State) -> None:

@@ -13,6 +13,7 @@ import time
 from services.logs import log_to_stderr
 from services.logs.relay import announce, passing_on
 from services.processes import Child, caught_signals, children
+from si_stream.errors import SettingsError
 from si_stream.settings import Settings
 
 LOOK_SECONDS = 0.1
@@ -22,8 +23,14 @@ def run(settings: Settings) -> None:
     """Run both until a signal, or until the stream's end where `learner.exit_at_end` says so.
 
     Raises:
+        SettingsError: the predictor is to follow another learner.
         ProcessEnded: one of them could not start, or has ended without being asked to.
     """
+    if settings.predictor.source is not None:
+        raise SettingsError(
+            f"predictor.source is {settings.predictor.source!r}, and this predictor follows the "
+            "learner beside it; unset it, or start si-stream predictor alone"
+        )
     log_to_stderr(settings.log)
     if sys.stderr.isatty():  # the children, which write into a pipe, cannot know
         os.environ.setdefault("FORCE_COLOR", "1")

@@ -9,6 +9,7 @@ SIStreamError
 │   └── PositionOutOfRange
 ├── CheckpointError           a checkpoint or snapshot cannot be written or read
 │   ├── CorruptCheckpoint     its checksum or its structure is wrong
+│   ├── NewerFormat           it is whole, and this version does not know all that is in it
 │   ├── IdentityMismatch      it belongs to another model or another stream
 │   └── Superseded            another learner writes this model's checkpoints now
 ├── NotFinite                 learning has left the finite numbers, again and again
@@ -87,6 +88,10 @@ class CheckpointError(SIStreamError):
 
 
 class CorruptCheckpoint(CheckpointError):
+    pass
+
+
+class NewerFormat(CheckpointError):
     pass
 
 

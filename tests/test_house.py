@@ -28,7 +28,7 @@ def tracked_texts() -> dict[str, str]:
     texts = {}
     for name in listed.stdout.splitlines():
         path = ROOT / name
-        if path.is_file() and path.suffix not in {".png", ".npz", ".safetensors"}:
+        if path.is_file() and path.suffix not in {".png", ".npz", ".safetensors", ".xz"}:
             texts[name] = path.read_text(encoding="utf-8")
     return texts
 

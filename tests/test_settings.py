@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from si_stream.errors import SettingsError
 from si_stream.learning.presets import PRESETS
 from si_stream.settings import Settings, as_toml, load_settings, load_with_places, masked
-from si_stream.settings.layers import KNOWN_KEYS
+from si_stream.settings.layers import KNOWN_KEYS, SECRET_KEYS
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
@@ -309,7 +309,8 @@ SURFACE = {
     "learner": f"{WEB} shadow exit_at_end metrics_host metrics_port token token_file read_token "
     "read_token_file accept_changes niceness",
     "predictor": f"{WEB} host port token token_file max_body_bytes max_inputs "
-    "poll_interval_seconds threads max_waiting deadline_seconds batch_window_seconds",
+    "poll_interval_seconds threads source source_token source_token_file source_ca_file "
+    "max_waiting deadline_seconds batch_window_seconds",
     "log": "format level",
 }
 
@@ -322,3 +323,22 @@ def test_the_settings_are_these() -> None:
         for name in names.split()
     }
     assert set(KNOWN_KEYS) == listed
+
+
+@pytest.mark.parametrize("key", sorted(SECRET_KEYS))
+def test_a_secret_is_in_no_complaint(key: str, tmp_path: Path) -> None:
+    complaints = []
+    for secret, more in (("x7Q", {}), ("a-secret-x7Q", {f"{key}_file": tmp_path / "secret"})):
+        try:
+            loaded = load_with_places(None, {key: secret, **more})
+        except SettingsError as error:
+            complaints.append(str(error))
+        else:
+            complaints.append(as_toml(loaded.settings, loaded.places))
+    assert any("both set; keep one" in complaint for complaint in complaints)
+    assert not [complaint for complaint in complaints if "x7Q" in complaint]
+
+
+def test_these_are_the_secrets() -> None:
+    named = {key for key in KNOWN_KEYS if key.endswith(("token", "password"))}
+    assert named == SECRET_KEYS

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from services.asking import key_of
 from services.demo.figure import draw
 from services.demo.place import Place, demo_directory, on_free_ports
 from services.demo.question import Question, wait_until_served
@@ -20,7 +21,7 @@ from services.logs.relay import tell
 from services.processes import Child, caught_signals, children
 from services.story import MAIN, SHADOW
 from si_stream.errors import DataError, ProcessEnded, SettingsError
-from si_stream.settings import Settings
+from si_stream.settings import PredictorOptions, Settings
 from simulators.datasets import data_directory
 from simulators.scenarios import Scenario, load_scenario
 
@@ -80,8 +81,14 @@ def run(
 
             learn(story, settings.directory, screen, learner, check)
             screen.closing(story)
-            ask(story, Question.about(chosen.tasks[0], place.path), screen, predictor, check)
-            screen.metrics(learner, predictor)
+            question = Question.about(chosen.tasks[0], place.path)
+            ask(story, question, screen, predictor, settings.predictor, check)
+            screen.metrics(
+                {
+                    learner: key_of("learner", settings.learner, own=True),
+                    predictor: key_of("predictor", settings.predictor, own=True),
+                }
+            )
             draw(story, place.picture)
             screen.farewell(place, predictor.address if keep_running else None)
             if keep_running:
@@ -132,11 +139,13 @@ def ask(
     question: Question,
     screen: Screen,
     predictor: Child,
+    options: PredictorOptions,
     check: Callable[[], None],
 ) -> None:
     """Ask the live predictor, once it has what the learner knows."""
-    address = wait_until_served(predictor, story.version, check)
-    screen.exchange(question, address, question.ask(address))
+    key = key_of("predictor", options, own=True)
+    address = wait_until_served(predictor, story.version, key, check)
+    screen.exchange(question, question.curl(address, options), question.ask(address, key))
 
 
 def choose(wanted: DemoScenario | None, data: Path, screen: Screen) -> Scenario:

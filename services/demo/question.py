@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,8 +15,10 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from services.asking import NO_KEY, Key
 from services.processes import Child
 from si_stream.errors import PredictionError
+from si_stream.settings import PredictorOptions
 from simulators.scenarios import Task
 
 READY_SECONDS = 30.0
@@ -51,28 +53,34 @@ class Question:
         path = f"/predict?task={quote(task.name, safe='')}"
         return cls(task.name, task.classes[labels[0]], images[0], file, path)
 
-    def curl(self, address: str) -> str:
-        """The command, on lines that a shell takes as one."""
-        return (
-            f"curl --data-binary @{shlex.quote(str(self.file))} \\\n"
-            f"  -H 'Content-Type: {CONTENT_TYPE}' \\\n"
-            f"  '{address}{self.path}'"
-        )
+    def curl(self, address: str, options: PredictorOptions) -> str:
+        """The command, on lines that a shell takes as one; a token is not shown."""
+        certificate = options.tls_certificate_file
+        lines = [
+            f"curl --data-binary @{shlex.quote(str(self.file))}",
+            f"-H 'Content-Type: {CONTENT_TYPE}'",
+            *(['-H "Authorization: Bearer $TOKEN"'] if options.token or options.token_file else []),
+            *([f"--cacert {shlex.quote(str(certificate))}"] if certificate else []),
+            f"'{address}{self.path}'",
+        ]
+        return " \\\n  ".join(lines)
 
-    def ask(self, address: str) -> dict[str, Any]:
+    def ask(self, address: str, key: Key) -> dict[str, Any]:
         """What the command gives.
 
         Raises:
             PredictionError: it is a problem, and no prediction.
         """
-        status, body = request(address, self.path, self.file.read_bytes())
+        status, body = request(address, self.path, self.file.read_bytes(), key=key)
         if status != 200:
             raise PredictionError(f"{address}{self.path} answered {status}: {body.decode()}")
         answer: dict[str, Any] = json.loads(body)
         return answer
 
 
-def wait_until_served(predictor: Child, version: tuple[int, int], check: Callable[[], None]) -> str:
+def wait_until_served(
+    predictor: Child, version: tuple[int, int], key: Key, check: Callable[[], None]
+) -> str:
     """The predictor's address, once it answers from that snapshot or a newer one.
 
     Raises:
@@ -83,7 +91,7 @@ def wait_until_served(predictor: Child, version: tuple[int, int], check: Callabl
     while time.monotonic() < deadline:
         check()
         if (address := predictor.address) is not None:
-            status, body = request(address, "/healthz/ready")
+            status, body = request(address, "/healthz/ready", key=key)
             answer = body.decode()
             if status == 200 and served_version(answer) >= version:
                 return address
@@ -98,12 +106,20 @@ def served_version(answer: str) -> tuple[int, int]:
     return version["epoch"], version["step"]
 
 
-def request(address: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+def request(
+    address: str, path: str, body: bytes | None = None, *, key: Key = NO_KEY
+) -> tuple[int, bytes]:
     """The status and the body of an answer; no proxy stands between processes of one machine."""
-    connection = HTTPConnection(urlsplit(address).netloc, timeout=READY_SECONDS)
+    scheme, netloc, *_ = urlsplit(address)
+    connection: HTTPConnection = (
+        HTTPSConnection(netloc, timeout=READY_SECONDS, context=key.context)
+        if scheme == "https"
+        else HTTPConnection(netloc, timeout=READY_SECONDS)
+    )
     try:
         method = "GET" if body is None else "POST"
-        connection.request(method, path, body, {"Content-Type": CONTENT_TYPE} if body else {})
+        headers = key.headers() | ({"Content-Type": CONTENT_TYPE} if body else {})
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
     finally:

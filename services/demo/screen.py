@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from services.asking import Key
 from services.demo.place import Place
 from services.demo.question import Question, request
 from services.demo.story import DemoStory
@@ -120,7 +121,7 @@ class Screen:
     def closing(self, story: DemoStory) -> None:
         self.console.print(closing_table(story))
 
-    def exchange(self, question: Question, address: str, answer: dict[str, Any]) -> None:
+    def exchange(self, question: Question, command: str, answer: dict[str, Any]) -> None:
         """The question, as a command that can be copied, and the answer that was given to it."""
         self.console.print(
             f"[bold]Ask it for a prediction[/bold]: a test image of task {question.task}, "
@@ -129,7 +130,7 @@ class Screen:
         if self.console.is_terminal:
             self.console.print(picture(question.image))
             self.console.print()
-        self.console.print(question.curl(address), markup=False)
+        self.console.print(command, markup=False)
         self.console.print(json.dumps(answer), style="green", markup=False)
         label = answer["labels"][0]
         self.console.print(
@@ -137,13 +138,13 @@ class Screen:
             f"{answer['probabilities'][0][label]:.2%}."
         )
 
-    def metrics(self, learner: Child, predictor: Child) -> None:
+    def metrics(self, keys: Mapping[Child, Key]) -> None:
         """Some of the lines that Prometheus would read."""
-        for child in (learner, predictor):
+        for child, key in keys.items():
             assert child.address is not None
             address = child.address.removesuffix("/metrics")
             self.console.print(f"\n[bold]{child.name}[/bold]: {address}/metrics")
-            _, body = request(address, "/metrics")
+            _, body = request(address, "/metrics", key=key)
             for line in body.decode().splitlines():
                 if line.removeprefix("si_stream_").startswith(METRICS[child.name]):
                     self.console.print(line, style="dim", markup=False)

@@ -6,14 +6,14 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from services.doctor.finding import Finding, fail, ok, warn
+from services.doctor.finding import Finding, fail, ok, refused, warn
 from services.doctor.wholeness import look_at
 from services.learner_status import read_status
 from services.processes import is_alive
 from services.quantities import seconds
 from services.resuming import changes
 from si_stream.checkpoints.store import CheckpointStore, Manifest, label
-from si_stream.errors import CorruptCheckpoint
+from si_stream.errors import CorruptCheckpoint, NewerFormat
 from si_stream.settings import Settings
 from si_stream.state import Identity
 
@@ -54,6 +54,9 @@ def of_checkpoints(
         except CorruptCheckpoint as error:
             damaged.append((label(path), error))
             continue
+        except NewerFormat as error:
+            yield refused(about, error)
+            return newest
         read += is_read
         if newest is None:
             newest, named = manifest, label(path)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from services.asking import ask, url_of
-from services.doctor.finding import Finding, State, fail, ok, warn
+from services.asking import Key, ask, key_of, url_of
+from services.doctor.finding import Finding, State, fail, ok, refused, warn
 from services.learner_status import LearnerStatus, read_status
-from services.status.predictor import model_of, not_ready
-from si_stream.settings import Settings
+from services.status.predictor import WANTS_TOKEN, model_of, not_ready
+from si_stream.errors import SettingsError
+from si_stream.settings import LearnerOptions, PredictorOptions, Settings
 
 OTHER = "in use by another program"
 
@@ -27,20 +28,33 @@ class Told(NamedTuple):
     """What to do about a warning."""
 
 
-OfOurs = Callable[[Settings, str], Told]
+OfOurs = Callable[[Settings, str, Key], Told]
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     learner, predictor = settings.learner, settings.predictor
     yield of_port(
-        "learner.metrics_", learner.metrics_host, learner.metrics_port, settings, of_learner
+        "learner.metrics_",
+        learner.metrics_host,
+        learner.metrics_port,
+        settings,
+        learner,
+        of_learner,
     )
-    yield of_port("predictor.", predictor.host, predictor.port, settings, of_predictor)
+    yield of_port("predictor.", predictor.host, predictor.port, settings, predictor, of_predictor)
 
 
-def of_port(setting: str, host: str, port: int, settings: Settings, of_ours: OfOurs) -> Finding:
+def of_port(
+    setting: str,
+    host: str,
+    port: int,
+    settings: Settings,
+    options: LearnerOptions | PredictorOptions,
+    of_ours: OfOurs,
+) -> Finding:
     """Args:
     setting: how those of the port begin.
+    options: of the process that it is for.
     of_ours: looks at what listens there.
     """
     about, place = f"ports: {setting.partition('.')[0]}", f"{port} of {host}"
@@ -55,7 +69,12 @@ def of_port(setting: str, host: str, port: int, settings: Settings, of_ours: OfO
             f"{place} cannot be listened on: {error.strerror}",
             f"set {setting}host to an address of this machine, {setting}port to 1024 or above",
         )
-    told = of_ours(settings, url_of(host, port))
+    url = url_of(host, port, tls=options.tls_certificate_file is not None)
+    try:
+        key = key_of(setting.partition(".")[0], options, own=True)
+    except SettingsError as cannot_read:
+        return refused(about, cannot_read)
+    told = of_ours(settings, url, key)
     seen = f"{place} is {told.seen}"
     if told.state == "warn":
         return warn(about, seen, told.advice)
@@ -65,9 +84,9 @@ def of_port(setting: str, host: str, port: int, settings: Settings, of_ours: OfO
     return ok(about, seen)
 
 
-def of_learner(settings: Settings, url: str) -> Told:
+def of_learner(settings: Settings, url: str, key: Key) -> Told:
     """Whether it is the learner that writes in this directory."""
-    answer = ask(f"{url}/health")
+    answer = ask(f"{url}/health", key)
     try:
         status = LearnerStatus.model_validate(answer.body if answer else None)
     except ValidationError:
@@ -91,11 +110,13 @@ def of_learner(settings: Settings, url: str) -> Told:
     return Told("ok", seen)
 
 
-def of_predictor(settings: Settings, url: str) -> Told:
+def of_predictor(settings: Settings, url: str, key: Key) -> Told:
     """Whether it is a predictor of this model."""
-    answer = ask(f"{url}/tasks")
+    answer = ask(f"{url}/tasks", key)
     if answer is None:
         return Told("fail", OTHER)
+    if answer.status == 401:
+        return Told("warn", "answered by what may be a predictor", WANTS_TOKEN)
     if (reason := not_ready(answer)) is not None:
         return Told(
             "warn",

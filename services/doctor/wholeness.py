@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from si_stream.checkpoints.store import CheckpointStore, Manifest
-from si_stream.errors import CorruptCheckpoint
+from si_stream.errors import CorruptCheckpoint, NewerFormat
 
 PIECE_BYTES = 4 * 2**20
 _hashed: dict[tuple[Path, int, int], str] = {}
@@ -27,6 +27,8 @@ def newest_whole(directory: Path) -> Manifest | None:
             return look_at(store, path, deadline=0.0)[0]
         except CorruptCheckpoint:
             continue
+        except NewerFormat:
+            break
     return None
 
 
@@ -36,6 +38,7 @@ def look_at(store: CheckpointStore, path: Path, deadline: float) -> tuple[Manife
 
     Raises:
         CorruptCheckpoint: it is not whole, as far as it was read.
+        NewerFormat: a newer version has written it.
     """
     manifest = store.manifest(path)
     is_read = True

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
@@ -29,6 +30,9 @@ from services.predictor.front import Front
 from services.predictor.listeners import Listeners
 from services.predictor.locks import is_open
 from services.predictor.metrics import Metrics
+from services.predictor.mirror.mirror import Mirror
+from services.predictor.mirror.samples import SamplesElsewhere
+from services.predictor.mirror.source import Source, of_directory
 from services.predictor.open_inference.documentation import REQUEST_SCHEMAS
 from services.predictor.open_inference.routes import add_open_inference
 from services.predictor.page import add_page
@@ -43,14 +47,23 @@ from services.web.sample_route import add_samples
 from si_stream.settings import PredictorOptions
 
 
-def create_app(options: PredictorOptions, directory: Path) -> Front:
-    """The application; it follows the directory from its start-up to its shutdown."""
-    follower = Follower(directory, options.poll_interval_seconds, options.threads)
+def create_app(options: PredictorOptions, directory: Path, own_module: str | None = None) -> Front:
+    """The application; from its start-up to its shutdown it follows its source.
+
+    Args:
+        directory: of the model, or of the copy of one whose learner is followed by its URL.
+    """
+    mirror = None
+    if options.source_url is not None:
+        mirror = Mirror(options, directory, watched=lambda: listeners.count > 0)
+    elif options.source is not None:
+        directory = Path(options.source)
+    follower = Follower(directory, options.poll_interval_seconds, options.threads, own_module)
     admission = Admission(options.max_waiting)
-    metrics = Metrics(follower, admission)
+    metrics = Metrics(follower, admission, mirror)
     prediction = Prediction(options, follower, admission, metrics)
     listeners = Listeners(Board(directory, follower))
-    samples = Samples(directory)
+    samples = SamplesElsewhere(mirror.learner) if mirror else Samples(directory)
 
     def samples_of(name: str) -> bytes:
         served = follower.current()
@@ -61,8 +74,12 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         follower.start()
+        if mirror is not None:
+            mirror.start()
         yield
         await listeners.closed()
+        if mirror is not None:
+            await run_in_threadpool(mirror.stop)
         follower.stop()
         prediction.close()
 
@@ -96,11 +113,19 @@ def create_app(options: PredictorOptions, directory: Path) -> Front:
 
     add_readings(app, follower, admission, metrics)
     add_open_inference(app, follower, admission, prediction)
+    add_source(app, mirror)
     add_page(app, listeners)
     add_samples(app, samples_of, ALL_KINDS)
     complete_openapi(app, REQUEST_SCHEMAS)
     document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
+
+
+def add_source(app: FastAPI, mirror: Mirror | None) -> None:
+    @app.get("/source", operation_id="source", responses=FAULT)
+    async def source() -> Source:
+        """What is followed: where the snapshots come from, and whether they can be had."""
+        return mirror.source() if mirror is not None else of_directory()
 
 
 def add_readings(app: FastAPI, follower: Follower, admission: Admission, metrics: Metrics) -> None:

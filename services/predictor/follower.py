@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from services.predictor.served import Served
-from si_stream.checkpoints.snapshots import SnapshotStore, published, read
+from si_stream.checkpoints.snapshots import LIMIT_BYTES, SnapshotStore, published, read
 from si_stream.errors import NoSnapshotYet, SIStreamError
 
 logger = logging.getLogger(__name__)
@@ -24,12 +24,20 @@ class Follower:
     directory: of the model, as its learner writes it; it may not exist yet.
     interval_seconds: between looks.
     threads: of the arithmetic.
+    own_module: see `Served`.
     """
 
-    def __init__(self, directory: Path, interval_seconds: float, threads: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        interval_seconds: float,
+        threads: int = 1,
+        own_module: str | None = None,
+    ) -> None:
         self.directory = directory
         self.interval_seconds = interval_seconds
         self.threads = threads
+        self._own_module = own_module
         self.served: Served | None = None
         self.loads = 0
         self.failures = 0
@@ -75,7 +83,7 @@ class Follower:
 
     def _load(self, path: Path) -> bool:
         try:
-            served = Served(read(path))
+            served = Served(read(path, LIMIT_BYTES), self._own_module)
         except SIStreamError as error:
             if path.exists():  # not removed as an old one, just now
                 self.failures += 1

@@ -24,11 +24,12 @@ from starlette.requests import ClientDisconnect
 
 from services.predictor.admission import Admission
 from services.predictor.follower import Follower
+from services.predictor.mirror.mirror import REASONS, Mirror
 from services.predictor.problems import BodyTooSlow
 from si_stream.errors import DeadlinePassed, NoSnapshotYet, Overloaded, ShuttingDown
 
 UNKNOWN = "unknown"
-REASONS: dict[type[Exception], str] = {
+REJECTIONS: dict[type[Exception], str] = {
     Overloaded: "overloaded",
     DeadlinePassed: "deadline-passed",
     BodyTooSlow: "body-too-slow",
@@ -62,17 +63,21 @@ class Metrics(Collector):
     """Args:
     follower: what is being served is read from it whenever somebody asks.
     admission: and how many are in.
+    mirror: and how it is with the learner elsewhere, where one is followed by its URL.
     """
 
-    def __init__(self, follower: Follower, admission: Admission) -> None:
+    def __init__(
+        self, follower: Follower, admission: Admission, mirror: Mirror | None = None
+    ) -> None:
         self.follower = follower
         self.admission = admission
+        self.mirror = mirror
         self.in_flight = 0
         self.batches = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._predictions: Counter[str] = Counter()
         self._chosen: Counter[str] = Counter()
-        self._rejected = dict.fromkeys(REASONS.values(), 0)
+        self._rejected = dict.fromkeys(REJECTIONS.values(), 0)
         self._durations = Histogram()
         self._waits = Histogram()
         self.registry = CollectorRegistry()
@@ -94,7 +99,7 @@ class Metrics(Collector):
 
     def rejected(self, error: Exception) -> None:
         """Where it was not for what the request asks, which its status tells."""
-        reason = REASONS.get(type(error))
+        reason = REJECTIONS.get(type(error))
         if reason is not None:
             self._rejected[reason] += 1
 
@@ -157,6 +162,8 @@ class Metrics(Collector):
             rejected.add_metric([reason], count)
         yield rejected
         yield from self._served()
+        if self.mirror is not None:
+            yield from _source(self.mirror)
 
     def _served(self) -> Iterator[Metric]:
         prefix = "si_stream_served_snapshot"
@@ -188,3 +195,35 @@ class Metrics(Collector):
         for partition, (offset, _row) in sorted(manifest.position.items()):
             position.add_metric([str(partition)], offset)
         yield position
+
+
+def _source(mirror: Mirror) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "si_stream_source_up",
+        "1 where the learner that is followed by its URL answered when it was last asked.",
+        int(mirror.reachable),
+    )
+    if (answered_at := mirror.learner.answered_at) is not None:
+        yield GaugeMetricFamily(
+            "si_stream_source_age_seconds",
+            "Since the learner that is followed by its URL last answered.",
+            max(0.0, time.monotonic() - answered_at),
+        )
+    yield CounterMetricFamily(
+        "si_stream_source_received_bytes",
+        "Bytes of snapshots, journal and state received from the learner.",
+        mirror.learner.received_bytes,
+    )
+    yield CounterMetricFamily(
+        "si_stream_source_snapshots",
+        "Snapshots taken from the learner, whole and compared with their SHA-256.",
+        mirror.taken,
+    )
+    failures = CounterMetricFamily(
+        "si_stream_source_failures",
+        "Looks at the learner that failed, by why.",
+        labels=["reason"],
+    )
+    for reason in REASONS:
+        failures.add_metric([reason], mirror.failures[reason])
+    yield failures

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from services.predictor.inputs import InputFormat
 from si_stream.boundaries.choice import Chooser
 from si_stream.checkpoints.snapshots import ServedTask, Snapshot
-from si_stream.errors import CorruptCheckpoint, UnknownTask, WrongInput
+from si_stream.errors import CorruptCheckpoint, SettingsError, UnknownTask, WrongInput
 from si_stream.learning.frozen import FrozenNetwork
 
 NAMED_TASKS = 20
@@ -41,12 +41,16 @@ class Chosen(NamedTuple):
 
 
 class Served:
-    """Raises:
-    CorruptCheckpoint: the weights are not those of its model, or not finite.
-    SettingsError: the model's own trunk cannot be imported here.
+    """Args:
+        own_module: the one that may be imported for the trunk of a model that has one of its own:
+            what a snapshot names is run, so the snapshot must not choose it.
+
+    Raises:
+        CorruptCheckpoint: the weights are not those of its model, or not finite.
+        SettingsError: the model's own trunk cannot be imported here, or may not be.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, own_module: str | None = None) -> None:
         self.manifest = manifest = snapshot.manifest
         self.version = manifest.version
         self.model = manifest.model
@@ -65,6 +69,12 @@ class Served:
             },
         }
         """Members of every answer."""
+        network = self.model.network
+        if network.kind == "module" and network.module != own_module:
+            raise SettingsError(
+                f"snapshot {self.version} names the module {network.module!r} as its trunk, and "
+                f"model.network.module is {own_module!r} here; set it to that if you trust it"
+            )
         try:
             self.network = FrozenNetwork(self.model, snapshot.weights)
             self._require_finite(snapshot)

@@ -40,7 +40,7 @@ def serve(
     log_to_stderr(settings.log)
     options = settings.predictor
     torch.set_num_threads(options.threads)
-    app = create_app(options, settings.directory)
+    app = create_app(options, settings.directory, settings.model.network.module)
     server = Server(app, options, token, certificate)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -52,7 +52,8 @@ def serve(
     gc.collect()
     gc.freeze()  # what the imports made never dies, and to look it all through takes long
     url = url_of(listener, tls=certificate is not None)
-    logger.info("predictor on %s, following %s", url, settings.directory)
+    source = options.source or settings.directory
+    logger.info("predictor on %s, following %s", url, source)
     warn_of_open_door("predictor.token", options.host, is_open=not token)
     server.run(sockets=[listener])
 

@@ -5,6 +5,7 @@ Invariant: it is well where the learner is at work, and every predictor that was
 
 from __future__ import annotations
 
+from services.asking import key_of
 from services.status import learner, predictor
 from services.status.address import checked
 from services.status.seen import SeenPredictor, ServiceStatus
@@ -41,11 +42,12 @@ def look(settings: Settings, url: str | None, predictor_url: str | None) -> Serv
     """
     seen = learner.at_address(url) if url else learner.in_directory(settings.directory)
     address = predictor_url or predictor.address_of(settings)
-    served = SeenPredictor(address=address)
+    served, known = SeenPredictor(address=address), None
     if address:
         model = seen.status.model if seen.status else None
-        served = predictor.at_address(address, model, wanted=predictor_url is not None)
-    known = predictor.knowledge_of(address) if address and served.ready else None
+        key = key_of("predictor", settings.predictor, own=predictor_url is None)
+        served = predictor.at_address(address, model, key, wanted=predictor_url is not None)
+        known = predictor.knowledge_of(address, key) if served.ready else None
     if not url and (known is None or served.problem):
         known = predictor.knowledge_in(settings.directory)
     return ServiceStatus(

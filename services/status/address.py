@@ -6,9 +6,8 @@ shown, and needs neither.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from si_stream.errors import SettingsError
+from si_stream.settings.source import require_address
 
 
 def checked(option: str, url: str | None) -> str | None:
@@ -19,16 +18,9 @@ def checked(option: str, url: str | None) -> str | None:
     """
     if url is None:
         return None
-    write = "write it as http://HOST:PORT"
-    if "@" in url:
-        raise SettingsError(f"{option} has a user in it, and nothing asks for one; {write}")
     try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of a port or brackets
-        is_address = False
-    if not is_address:
-        raise SettingsError(f"{option} {url!r} is no address of a web server; {write}")
-    if "?" in url or "#" in url:
-        raise SettingsError(f"{option} has more behind its address than a path; {write}")
+        require_address(url)
+    except ValueError as error:
+        shown = "" if {*"@?#"} & {*url} else f" {url!r}"
+        raise SettingsError(f"{option}{shown} {error}") from None
     return url.rstrip("/")

@@ -33,7 +33,7 @@ def in_directory(directory: Path) -> SeenLearner:
 def at_address(url: str) -> SeenLearner:
     """As it answers at its metrics address."""
     address = url.removesuffix("/metrics").removesuffix("/health")
-    answer = ask(f"{address}/health")
+    answer = ask(f"{address}/health")  # which is open to all
     try:
         status = LearnerStatus.model_validate(answer.body) if answer else None
     except ValidationError:

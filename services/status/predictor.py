@@ -5,26 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from services.asking import Answer, ask, url_of
+from services.asking import NO_KEY, Answer, Key, ask, url_of
 from services.status.seen import Knowledge, KnownTask, SeenPredictor
 from si_stream.settings import Settings
 
+WANTS_TOKEN = "it wants a token, or another one; set predictor.token_file as it has it"
 NO_PREDICTOR = (KeyError, TypeError, AttributeError, ValueError)
 """What reading the answer of another program, or of another version, may end in."""
 
 
-def at_address(address: str, model: str | None, *, wanted: bool) -> SeenPredictor:
+def at_address(
+    address: str, model: str | None, key: Key = NO_KEY, *, wanted: bool
+) -> SeenPredictor:
     """Args:
     model: that it should serve, where that is known.
     wanted: whether it is a problem that none answers.
     """
-    ready = ask(f"{address}/healthz/ready")
+    ready = ask(f"{address}/healthz/ready", key)
     if ready is None:
         problem = "nothing answers there; start one (si-stream predictor)" if wanted else None
         return SeenPredictor(address=address, problem=problem)
     if (reason := not_ready(ready)) is not None:
         return SeenPredictor(address=address, problem=reason)
-    seen = _ready(address, ready)
+    tasks = ask(f"{address}/tasks", key)
+    if tasks is not None and tasks.status == 401:
+        return SeenPredictor(address=address, problem=f"it can answer, but {WANTS_TOKEN}")
+    seen = _ready(address, ready, tasks)
     if seen is None:
         problem = "what answers there is no predictor; name its --predictor"
         return SeenPredictor(address=address, problem=problem if wanted else None)
@@ -49,11 +55,10 @@ def model_of(tasks: Answer) -> str | None:
         return None
 
 
-def _ready(address: str, ready: Answer) -> SeenPredictor | None:
+def _ready(address: str, ready: Answer, tasks: Answer | None) -> SeenPredictor | None:
     """A predictor that answers well; None where it is none."""
     if ready.status != 200:
         return None
-    tasks = ask(f"{address}/tasks")
     try:
         version = ready.body["version"]
         return SeenPredictor(
@@ -69,12 +74,13 @@ def _ready(address: str, ready: Answer) -> SeenPredictor | None:
 def address_of(settings: Settings) -> str | None:
     """Where the settings have it listen; None where that is any free port."""
     options = settings.predictor
-    return url_of(options.host, options.port) if options.port else None
+    tls = options.tls_certificate_file is not None
+    return url_of(options.host, options.port, tls=tls) if options.port else None
 
 
-def knowledge_of(address: str) -> Knowledge | None:
+def knowledge_of(address: str, key: Key = NO_KEY) -> Knowledge | None:
     """What a predictor that is ready knows; None where it does not say so as this version does."""
-    tasks, matrices = ask(f"{address}/tasks"), ask(f"{address}/accuracy-matrix")
+    tasks, matrices = ask(f"{address}/tasks", key), ask(f"{address}/accuracy-matrix", key)
     if tasks is None or matrices is None:
         return None
     try:

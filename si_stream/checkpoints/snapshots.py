@@ -13,20 +13,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from si_stream.boundaries.choice import Likeness
 from si_stream.checkpoints import files
-from si_stream.errors import CorruptCheckpoint
+from si_stream.checkpoints.versions import newer, news_in
+from si_stream.errors import CorruptCheckpoint, NewerFormat
 from si_stream.evaluation.measures import Measures
 from si_stream.learning.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
+FORMAT: Literal["si-stream-snapshot/1"] = "si-stream-snapshot/1"
 PORTRAITS = "portraits."
+LIMIT_BYTES = 4 * 1024 * 1024 * 1024
+"""Of one that somebody else has written: 10⁹ weights."""
 
 
 class Version(NamedTuple):
@@ -62,9 +66,10 @@ class ServedChoice(BaseModel):
 
 
 class SnapshotManifest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Members that are not known are passed over, so that a predictor goes on beside a newer
+    learner; but for those of the model, without which its weights may mean something else."""
 
-    format: Literal["si-stream-snapshot/1"] = "si-stream-snapshot/1"
+    format: Literal["si-stream-snapshot/1"] = FORMAT
     epoch: int
     step: int
     written_seconds: float
@@ -112,7 +117,8 @@ def encode(snapshot: Snapshot) -> bytes:
 
 def decode(data: bytes, source: str) -> Snapshot:
     """Raises:
-    CorruptCheckpoint: it is no snapshot, or of a format that this version cannot read.
+    CorruptCheckpoint: it is no snapshot.
+    NewerFormat: its format, or its model, is of a newer version.
     """
     try:
         length = int.from_bytes(data[:8], "little")
@@ -122,6 +128,10 @@ def decode(data: bytes, source: str) -> Snapshot:
         weights = {name: t for name, t in tensors.items() if not name.startswith(PORTRAITS)}
         return Snapshot(manifest, weights, _portraits(tensors))
     except (ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
+        if isinstance(error, ValidationError) and (news := news_in(error, FORMAT)):
+            raise NewerFormat(
+                f"{newer(source, news, FORMAT)}; start the predictor of that version"
+            ) from error
         reason = str(error).splitlines()[0]
         raise CorruptCheckpoint(f"{source} is not a snapshot that can be read: {reason}") from error
 
@@ -171,11 +181,11 @@ class SnapshotStore:
         return next(self.newest_first(), None)
 
     def newest(self) -> Snapshot | None:
-        """The newest that is whole; one that is not is logged and passed over."""
+        """The newest that can be read; one that cannot is logged and passed over."""
         for path in self.newest_first():
             try:
                 return read(path)
-            except CorruptCheckpoint as error:
+            except (CorruptCheckpoint, NewerFormat) as error:
                 logger.warning("passing over a snapshot: %s", error)
         return None
 
@@ -208,6 +218,7 @@ def published(path: Path) -> Published:
 def read(path: Path, limit_bytes: int | None = None) -> Snapshot:
     """Raises:
     CorruptCheckpoint: it is not what its name says, larger than the limit, or no snapshot.
+    NewerFormat: it is one of a newer version.
     """
     return decode(files.read_checked(path, _named(path)[1], limit_bytes), str(path))
 

@@ -28,7 +28,8 @@ from torch import Tensor
 from si_stream.brokers.interface import Position
 from si_stream.checkpoints import files
 from si_stream.checkpoints.copies import StateCopy
-from si_stream.errors import CorruptCheckpoint, Superseded
+from si_stream.checkpoints.versions import newer, news_in
+from si_stream.errors import CorruptCheckpoint, NewerFormat, Superseded
 from si_stream.evaluation.holdout import HoldoutSet
 from si_stream.evaluation.measures import Measures
 from si_stream.state import Identity, Ledger
@@ -37,10 +38,13 @@ logger = logging.getLogger(__name__)
 MANIFEST, STATE = files.MANIFEST, "state.safetensors"
 
 
+FORMAT: Literal["si-stream-checkpoint/1"] = "si-stream-checkpoint/1"
+
+
 class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["si-stream-checkpoint/1"] = "si-stream-checkpoint/1"
+    format: Literal["si-stream-checkpoint/1"] = FORMAT
     epoch: int
     number: int
     written_seconds: float
@@ -172,7 +176,12 @@ class CheckpointStore:
         return final, size
 
     def newest(self) -> Checkpoint | None:
-        """The newest that is whole; one that is not is logged, counted and passed over."""
+        """The newest that is whole; one that is not is logged, counted and passed over.
+
+        Raises:
+            NewerFormat: a newer version has written it. An older one in its place would undo what
+                was learned since.
+        """
         for path in self.newest_first():
             try:
                 return self.read(path)
@@ -197,7 +206,8 @@ class CheckpointStore:
 
     def read(self, path: Path) -> Checkpoint:
         """Raises:
-        CorruptCheckpoint: it is not what its name says, or of a format not known here.
+        CorruptCheckpoint: it is not what its name says.
+        NewerFormat: it has what is not known here.
         """
         manifest = self.manifest(path)
         try:
@@ -211,15 +221,21 @@ class CheckpointStore:
         """Of a checkpoint whose other files may be damaged.
 
         Raises:
-            CorruptCheckpoint: it is not what its name says, or of a format not known here.
+            CorruptCheckpoint: it is not what its name says.
+            NewerFormat: it has what is not known here.
         """
         named = files.parse_name(path)
         if named is None:
             raise CorruptCheckpoint(f"{path} is not named NUMBER-SHA256; it is no checkpoint")
         text = files.read_checked(path / MANIFEST, named[1], files.MANIFEST_LIMIT_BYTES)
         try:
-            return Manifest.model_validate_json(text)
+            return Manifest.model_validate_json(text, extra="forbid")  # at any depth
         except ValidationError as error:
+            if news := news_in(error, FORMAT):
+                raise NewerFormat(
+                    f"{newer(path, news, FORMAT)}; start the newer version again, or go back to a "
+                    "checkpoint from before it with `si-stream rollback`"
+                ) from error
             raise _unreadable(path, error) from error
 
     def files_of(self, path: Path, manifest: Manifest) -> dict[Path, str]:

@@ -13,9 +13,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource
 
@@ -160,15 +160,18 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Each, and whether it is secret."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _known_keys(field.annotation, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", SecretStr in get_args(field.annotation)
 
 
-KNOWN_KEYS = tuple(_known_keys(Settings))
+_SECRET = dict(_known_keys(Settings))
+KNOWN_KEYS = tuple(_SECRET)
+SECRET_KEYS = frozenset(key for key, is_secret in _SECRET.items() if is_secret)
 
 
 def _require_known(key: str, value: Any, place: str) -> None:
@@ -193,5 +196,9 @@ def _first_complaint(error: ValidationError, places: Mapping[str, str]) -> str:
     where = ".".join(str(part) for part in first["loc"])
     key = max((known for known in KNOWN_KEYS if where.startswith(known)), key=len, default=where)
     limit = re.sub(r"^(Value error, |(Input|String) (?=should))", "", first["msg"])
+    if isinstance(first["input"], Mapping):  # of a whole group, which may hold a secret
+        return f"{key}: {limit}"
     value = masked(str(first["input"]))
+    if key in SECRET_KEYS:
+        value, limit = "***", limit.replace("items after validation", "characters")
     return f"{key} = {value!r} ({places.get(key, 'default')}): {limit}"

@@ -25,6 +25,7 @@ from si_stream.learning.options import (
     Options,
 )
 from si_stream.learning.presets import PRESETS
+from si_stream.settings.source import SourceOptions
 from si_stream.settings.web import WebOptions
 
 
@@ -79,7 +80,7 @@ class LearnerOptions(WebOptions):
     )
 
 
-class PredictorOptions(WebOptions):
+class PredictorOptions(WebOptions, SourceOptions):
     """The process that answers over HTTP."""
 
     host: str = Field(

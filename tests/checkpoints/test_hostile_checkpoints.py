@@ -116,7 +116,6 @@ MANIFESTS = {
         "live", {"a": {"accuracy": 1, "samples": 0, "step": 1}}
     ),
     "deep nesting": deep,
-    "an unknown member": lambda manifest: manifest.update({"__reduce__": []}),
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints import files
 from si_stream.checkpoints.copies import Space, StateCopy, arithmetic
 from si_stream.checkpoints.store import MANIFEST, STATE, CheckpointStore
-from si_stream.errors import CheckpointError, CorruptCheckpoint, Superseded
+from si_stream.errors import CheckpointError, CorruptCheckpoint, NewerFormat, Superseded
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.state import State
 from tests.checkpoints.test_files import no_file_above
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_a_format_not_known_here_is_refused(store: CheckpointSto
     other = path.with_name(files.name(2, files.sha256(text)))
     path.rename(other)
     (other / MANIFEST).write_bytes(text)
-    with pytest.raises(CorruptCheckpoint, match="cannot be read: 1 validation error"):
+    with pytest.raises(NewerFormat, match="it has format si-stream-checkpoint/9, and this one"):
         store.read(other)
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 class TcpProxy:
     """Args:
-    port: of 127.0.0.1, at which it listens.
+    port: of 127.0.0.1, at which it listens; 0 takes any free one.
     target: the port of 127.0.0.1 to which it carries what comes.
     """
 
@@ -22,6 +22,7 @@ class TcpProxy:
         self._open: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[Thread] = []
         self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
         self._start(self._accept)
 
     def cut(self) -> None:

@@ -30,6 +30,7 @@ SEVERITIES = {
     "SIStreamPartitionEmpty": "page",
     "SIStreamPredictorDown": "page",
     "SIStreamPredictorOld": "page",
+    "SIStreamSourceAway": "ticket",
     "SIStreamWritingFails": "ticket",
 }
 

@@ -50,10 +50,11 @@ def held_up() -> Iterator[None]:
 @contextmanager
 def serving_held(directory: Path, **options: Any) -> Iterator[Running]:
     """A predictor whose answers wait while they are `held_up`."""
-    network = NetworkOptions(kind="module", module=f"{__name__}:trunk")
+    module = f"{__name__}:trunk"
+    network = NetworkOptions(kind="module", module=module)
     teacher = Teacher(directory, model_options(network=network))
     teacher.teach()
     teacher.publish()
-    with serving(directory, max_inputs=2 * LARGE, **options) as running:
+    with serving(directory, own_module=module, max_inputs=2 * LARGE, **options) as running:
         running.wait_until_ready()
         yield running

@@ -179,9 +179,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(directory: Path, **options: Any) -> Iterator[Running]:
-    """A predictor on a free port, in a thread of its own."""
+    """A predictor on a free port, in a thread of its own; ``own_module`` is one of the options."""
+    own_module = options.pop("own_module", None)
     chosen = PredictorOptions(poll_interval_seconds=0.01, **options)
-    app = create_app(chosen, directory)
+    app = create_app(chosen, directory, own_module)
     token = Tokens("predictor.token", chosen.token, chosen.token_file)
     certificate = certificate_of("predictor.tls", chosen)
     listener = listen("127.0.0.1", 0)

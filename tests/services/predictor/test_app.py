@@ -11,6 +11,7 @@ from fastapi.openapi.models import OpenAPI
 from pydantic import TypeAdapter
 
 from services.predictor import answers
+from services.predictor.mirror.source import Source
 from services.predictor.predict import JSON as JSON_TYPE
 from services.predictor.predict import ROWS as ROWS_TYPE
 from services.predictor.problems import KINDS
@@ -33,6 +34,7 @@ ROUTES = {
     "/page/{version}/{name}": "get",
     "/predict": "post",
     "/samples": "get",
+    "/source": "get",
     "/tasks": "get",
     "/v2": "get",
     "/v2/health/live": "get",
@@ -286,6 +288,7 @@ def test_the_documented_request_is_answered_as_documented(
         ("/healthz/live", answers.Liveness),
         ("/healthz/ready", answers.Readiness),
         ("/samples?task=digits-0-1", SampleList),
+        ("/source", Source),
     ],
 )
 def test_what_is_read_is_as_documented(path: str, model: type, predictor: Running) -> None:

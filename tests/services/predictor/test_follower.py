@@ -263,6 +263,28 @@ def raising_trunk() -> torch.nn.Module:
     raise ZeroDivisionError
 
 
+def a_trunk() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU())
+
+
+def test_a_module_is_run_only_where_the_predictors_own_settings_name_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = f"{__name__}:a_trunk"
+    network = NetworkOptions(kind="module", module=module)
+    teacher = Teacher(tmp_path, model_options(network=network, dtype="float32"))
+    teacher.teach()
+    teacher.publish()
+    for other in (None, f"{__name__}:raising_trunk"):
+        wary = Follower(tmp_path, interval_seconds=60, own_module=other)
+        wary.look()
+        assert wary.served is None
+    assert f"names the module {module!r} as its trunk" in caplog.text
+    trusting = Follower(tmp_path, interval_seconds=60, own_module=module)
+    trusting.look()
+    assert served_version(trusting) == (1, 3)
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -271,8 +293,10 @@ def raising_trunk() -> torch.nn.Module:
     ],
 )
 def test_a_snapshot_that_cannot_answer_is_never_served(
-    kind: str, teacher: Teacher, follower: Follower, caplog: pytest.LogCaptureFixture
+    kind: str, teacher: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    own = {"no-such-module": "nowhere_at_all:trunk"}.get(kind, f"{__name__}:raising_trunk")
+    follower = Follower(tmp_path, interval_seconds=60, own_module=own)
     teacher.publish()
     store_as(teacher.store.epochs.parent, refusals(teacher)[kind])
     follower.look()

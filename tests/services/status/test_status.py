@@ -177,16 +177,16 @@ def test_a_status_with_a_process_that_no_machine_has_is_damaged(
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("http://joe:hunter2@127.0.0.1:1", "has a user in it, and nothing asks for one"),
-        ("joe:hunter2@127.0.0.1:1", "has a user in it, and nothing asks for one"),
-        ("127.0.0.1:9101", "'127.0.0.1:9101' is no address of a web server"),
-        ("localhost:9101", "'localhost:9101' is no address of a web server"),
-        ("ftp://127.0.0.1", "'ftp://127.0.0.1' is no address of a web server"),
-        ("http://:9101", "'http://:9101' is no address of a web server"),
-        ("http://one:port", "'http://one:port' is no address of a web server"),
-        ("http://[::1", "'http://[::1' is no address of a web server"),
-        ("http://127.0.0.1:1/?token=hunter2", "has more behind its address than a path"),
-        ("", "'' is no address of a web server"),
+        ("http://joe:hunter2@127.0.0.1:1", "should have no user in it, which nothing asks for"),
+        ("joe:hunter2@127.0.0.1:1", "should have no user in it, which nothing asks for"),
+        ("127.0.0.1:9101", "'127.0.0.1:9101' should be the address of a web server"),
+        ("localhost:9101", "'localhost:9101' should be the address of a web server"),
+        ("ftp://127.0.0.1", "'ftp://127.0.0.1' should be the address of a web server"),
+        ("http://:9101", "'http://:9101' should be the address of a web server"),
+        ("http://one:port", "'http://one:port' should be the address of a web server"),
+        ("http://[::1", "'http://[::1' should be the address of a web server"),
+        ("http://127.0.0.1:1/?token=hunter2", "should have no more behind its address than a path"),
+        ("", "'' should be the address of a web server"),
     ],
 )
 def test_an_address_that_is_none_is_refused_and_a_password_not_repeated(

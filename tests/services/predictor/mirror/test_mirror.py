@@ -1,0 +1,472 @@
+"""A predictor that follows a learner on another machine by its URL."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.journal import Journal
+from services.predictor.mirror import snapshots
+from services.web.files import PIECE_BYTES
+from si_stream import events
+from si_stream.checkpoints.snapshots import SnapshotStore
+from tests.services.learner_api.serving import answers
+from tests.services.predictor.mirror.scripted import Asked, Script, scripted, with_snapshot
+from tests.services.predictor.serving import (
+    TASKS,
+    Running,
+    Teacher,
+    listening,
+    model_options,
+    random_inputs,
+    serving,
+    wait_for,
+)
+from tests.services.statuses import a_status
+from tests.services.tcp_proxy import TcpProxy
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Teacher:
+    teacher = Teacher(tmp_path / "learner")
+    teacher.teach()
+    return teacher
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def there(teacher: Teacher) -> Iterator[str]:
+    """The address of the learner."""
+    with answers(teacher.store.epochs.parent, tasks=TASKS) as address:
+        yield address
+
+
+def version(running: Running) -> tuple[int, int] | None:
+    answer = running.client.get("/healthz/ready")
+    if answer.status_code != 200:
+        return None
+    return (answer.json()["version"]["epoch"], answer.json()["version"]["step"])
+
+
+def serves(running: Running, epoch: int, step: int) -> None:
+    wait_for(lambda: version(running) == (epoch, step))
+
+
+def source(running: Running) -> dict[str, Any]:
+    answer: dict[str, Any] = running.client.get("/source").json()
+    return answer
+
+
+def failures(running: Running, reason: str) -> float:
+    name = f'si_stream_source_failures_total{{reason="{reason}"}} '
+    lines = running.client.get("/metrics").text.splitlines()
+    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def goes_on_to_fail(running: Running, reason: str) -> None:
+    before = failures(running, reason)
+    wait_for(lambda: failures(running, reason) > before + 2)
+
+
+def has_received(running: Running, count: float) -> None:
+    mirror = running.app.metrics.mirror
+    assert mirror is not None
+    wait_for(lambda: mirror.learner.received_bytes > count)
+
+
+def large(teacher: Teacher, pieces: int = 64) -> Path:
+    """A snapshot that takes several pieces to send, and is served all the same."""
+    wide = teacher.model.network.model_copy(update={"hidden": (pieces * PIECE_BYTES // 24,)})
+    other = Teacher(teacher.store.epochs.parent, teacher.model.model_copy(update={"network": wide}))
+    other.teach(1)
+    return other.publish()
+
+
+def test_the_newest_is_served_as_it_is_published(teacher: Teacher, there: str, copy: Path) -> None:
+    with serving(copy, source=there) as running:
+        assert version(running) is None
+        published = teacher.publish()
+        serves(running, 1, 3)
+        teacher.teach()
+        published = teacher.publish()
+        serves(running, 1, 6)
+        inputs = random_inputs(teacher.model, 5)
+        answer = running.predict("digits-2-3", inputs).json()["predictions"]
+        assert np.array_equal(
+            np.array([one["probabilities"] for one in answer], np.float32),
+            teacher.probabilities(inputs, 1),
+        )
+        told = source(running)
+        assert (told["kind"], told["address"], told["reachable"]) == ("url", there, True)
+        assert told["problem"] is None
+    brought = SnapshotStore(copy).newest_path()
+    assert brought is not None
+    assert brought.name == published.name
+    assert brought.read_bytes() == published.read_bytes()
+
+
+def test_a_predictor_that_starts_while_the_learner_is_away_serves_what_it_had(
+    teacher: Teacher, copy: Path
+) -> None:
+    teacher.publish()
+    with answers(teacher.store.epochs.parent) as there, serving(copy, source=there) as running:
+        serves(running, 1, 3)
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        wait_for(lambda: failures(running, "away") > 0)
+        told = source(running)
+        assert told["reachable"] is False
+        assert f"{there} cannot be reached" in told["problem"]
+        assert running.predict("digits-0-1", random_inputs(teacher.model, 1)).status_code == 200
+
+
+def test_a_learner_that_comes_back_is_followed_again_and_told_of_once(
+    teacher: Teacher, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    teacher.publish()
+    directory = teacher.store.epochs.parent
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    there = f"http://127.0.0.1:{port}"
+    with serving(copy, source=there) as running:
+        with answers(directory, metrics_port=port):
+            serves(running, 1, 3)
+        wait_for(lambda: failures(running, "away") > 1)
+        teacher.publish(epoch=2)
+        with answers(directory, metrics_port=port):
+            serves(running, 2, 3)
+            assert source(running)["reachable"] is True
+    said = [record.message for record in caplog.records if record.message.startswith("snapshots")]
+    assert len(said) >= 2  # the first of them before the learner was there
+    assert "cannot be reached" in said[-2]
+    assert said[-1] == f"snapshots of {there}: all is well again"
+
+
+def test_of_what_is_older_nothing_is_taken_and_it_is_said_once_what_to_do(
+    teacher: Teacher, copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish(epoch=3)
+    with answers(teacher.store.epochs.parent) as there, serving(copy, source=there) as running:
+        serves(running, 3, 3)
+    anew = Teacher(tmp_path / "anew")
+    anew.teach(9)
+    anew.publish()
+    with answers(tmp_path / "anew") as there:
+        for _ in range(2):  # also not at the next start
+            caplog.clear()
+            with serving(copy, source=there) as running:
+                wait_for(lambda: failures(running, "refused") > 0)
+                anew.publish()
+                goes_on_to_fail(running, "refused")
+                assert version(running) == (3, 3)
+                assert "offers snapshot 1/" in source(running)["problem"]
+            said = [record.message for record in caplog.records if "1/" in record.message]
+            assert len(said) == 1
+            assert f"remove {copy}, and start it again" in said[0]
+        anew.publish(epoch=4)
+        with serving(copy, source=there) as running:
+            serves(running, 4, 9)
+            assert source(running)["problem"] is None
+
+
+def test_another_model_is_refused(
+    teacher: Teacher, copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish()
+    with answers(teacher.store.epochs.parent) as there, serving(copy, source=there) as running:
+        serves(running, 1, 3)
+    other = Teacher(tmp_path / "other", model_options(outputs=3))
+    other.teach()
+    other.publish(epoch=7)
+    with answers(tmp_path / "other") as there, serving(copy, source=there) as running:
+        wait_for(lambda: failures(running, "refused") > 2)
+        assert version(running) == (1, 3)
+    said = [record.message for record in caplog.records if "another model" in record.message]
+    assert len(said) == 1
+    assert "they differ in outputs" in said[0]
+
+
+def test_a_model_that_has_got_another_name_is_the_same(
+    teacher: Teacher, there: str, copy: Path
+) -> None:
+    teacher.publish()
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        teacher.publish(epoch=2, model=teacher.model.model_copy(update={"name": "renamed"}))
+        serves(running, 2, 3)
+        assert running.client.get("/tasks").json()["model"]["name"] == "renamed"
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(teacher: Teacher, copy: Path) -> None:
+    path = large(teacher)
+    content = path.read_bytes()
+    half = len(content) // 2
+
+    def breaking_off(asked: Asked) -> None:
+        if "Range" in asked.headers:
+            start = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            told = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            asked.answer(206, content[start:], Content_Range=told)
+        else:
+            asked.answer(200, content[:half], Content_Length=str(len(content)))
+            asked.close_connection = True
+
+    with (
+        scripted(with_snapshot(path, breaking_off)) as learner,
+        serving(copy, source=learner.url) as running,
+    ):
+        running.wait_until_ready()
+        first, second = learner.downloads()
+        assert "Range" not in first
+        assert second["Range"] == f"bytes={half}-"
+        assert second["If-Range"] == f'"{path.stem.partition("-")[2]}"'
+        assert version(running) == (1, 1)
+
+
+def test_a_connection_that_is_cut_again_and_again_only_costs_time(
+    teacher: Teacher, there: str, copy: Path
+) -> None:
+    path = large(teacher, pieces=96)
+    with (
+        TcpProxy(0, int(there.rpartition(":")[2])) as proxy,
+        serving(copy, source=f"http://127.0.0.1:{proxy.port}") as running,
+    ):
+        for share in (0.1, 0.4, 0.7):
+            has_received(running, share * path.stat().st_size)
+            proxy.cut()
+        running.wait_until_ready()
+        assert proxy.cut_connections >= 3
+        assert failures(running, "damaged") == 0
+    brought = SnapshotStore(copy).newest_path()
+    assert brought is not None
+    assert brought.read_bytes() == path.read_bytes()
+
+
+def altered(content: bytes) -> Script:
+    return lambda asked: asked.answer(200, bytes([content[0] ^ 1]) + content[1:])
+
+
+def cut_short(content: bytes) -> Script:
+    return lambda asked: asked.answer(200, content[:-9])
+
+
+def too_long(content: bytes) -> Script:
+    return lambda asked: asked.answer(200, content + b"more")
+
+
+def lying_of_less(content: bytes) -> Script:
+    def answer(asked: Asked) -> None:
+        asked.close_connection = True
+        asked.answer(200, content, Content_Length=str(len(content) - 9))
+
+    return answer
+
+
+def compressed(content: bytes) -> Script:
+    return lambda asked: asked.answer(200, content, Content_Encoding="gzip")
+
+
+def huge(content: bytes) -> Script:
+    def answer(asked: Asked) -> None:
+        asked.close_connection = True
+        asked.answer(200, content[:9], Content_Length=str(10**15))
+
+    return answer
+
+
+def huge_without_a_length(content: bytes) -> Script:
+    def answer(asked: Asked) -> None:
+        asked.send_response(200)
+        asked.send_header("Transfer-Encoding", "chunked")
+        asked.end_headers()
+        for _ in range(9):
+            asked.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+        asked.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [altered, cut_short, too_long, lying_of_less, compressed, huge, huge_without_a_length],
+)
+def test_what_is_not_whole_is_thrown_away_and_what_is_served_stays(
+    spoil: Any, teacher: Teacher, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = teacher.publish()
+    teacher.teach()
+    second = teacher.publish()
+    contents = {path.name: path.read_bytes() for path in (first, second)}
+    monkeypatch.setattr(snapshots, "LIMIT_BYTES", 3 * len(contents[second.name]))
+
+    def whole(asked: Asked) -> None:
+        asked.answer(200, contents[asked.path.rpartition("/")[2]])
+
+    with scripted(with_snapshot(first, whole)) as learner:
+        with serving(copy, source=learner.url) as running:
+            serves(running, 1, 3)
+            learner.script = with_snapshot(second, spoil(contents[second.name]))
+            wait_for(lambda: failures(running, "damaged") > 1)
+            assert version(running) == (1, 3)
+            assert source(running)["problem"]
+            assert [path.name for path in (copy / "epochs/000001/snapshots").iterdir()] in (
+                [first.name],
+                [first.name, *(p.name for p in (copy / "epochs/000001/snapshots").glob(".w*"))],
+            )
+            learner.script = with_snapshot(second, whole)
+        with serving(copy, source=learner.url) as running:
+            serves(running, 1, 6)
+    assert sorted(path.name for path in (copy / "epochs/000001/snapshots").iterdir()) == sorted(
+        contents
+    )
+
+
+def test_what_is_no_learner_is_told_of(copy: Path) -> None:
+    with (
+        scripted(lambda asked: asked.answer(200, b"<html>")) as learner,
+        serving(copy, source=learner.url) as running,
+    ):
+        wait_for(lambda: failures(running, "refused") > 0)
+        assert "is no learner of this version" in source(running)["problem"]
+
+
+def test_a_learner_that_asks_for_a_token_is_given_it(teacher: Teacher, copy: Path) -> None:
+    content = (path := teacher.publish()).read_bytes()
+    answer = with_snapshot(path, lambda asked: asked.answer(200, content))
+
+    def locked(asked: Asked) -> None:
+        if asked.headers["Authorization"] == "Bearer open sesame":
+            answer(asked)
+        else:
+            asked.answer(401)
+
+    with scripted(locked) as learner:
+        with serving(copy, source=learner.url) as running:
+            wait_for(lambda: failures(running, "refused") > 0)
+            assert "set predictor.source_token" in source(running)["problem"]
+        with serving(copy, source=learner.url, source_token="open sesame") as running:
+            serves(running, 1, 3)
+            assert "open sesame" not in running.client.get("/source").text
+
+
+def test_only_the_newest_ones_are_kept(teacher: Teacher, there: str, copy: Path) -> None:
+    with serving(copy, source=there) as running:
+        for epoch in (1, 2, 3):
+            teacher.publish(epoch=epoch)
+            serves(running, epoch, 3)
+    assert [path.parent.parent.name for path in SnapshotStore(copy).newest_first()] == [
+        "000003",
+        "000002",
+    ]
+    assert not (copy / "epochs/000001").exists()
+
+
+def test_a_copy_that_was_altered_on_the_disk_is_downloaded_again(
+    teacher: Teacher, there: str, copy: Path
+) -> None:
+    path = teacher.publish()
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+    brought = copy / "epochs/000001/snapshots" / path.name
+    brought.write_bytes(brought.read_bytes()[:-1])
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+    assert brought.read_bytes() == path.read_bytes()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond a few bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_costs_the_newer_ones_until_there_is_room(
+    teacher: Teacher, there: str, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish()
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        teacher.teach()
+        teacher.publish()
+        with full_disk():
+            wait_for(lambda: failures(running, "disk") > 2)
+            assert version(running) == (1, 3)
+            assert running.predict("digits-0-1", random_inputs(teacher.model, 1)).is_success
+            assert f"cannot write into {copy}" in source(running)["problem"]
+        serves(running, 1, 6)
+        wait_for(lambda: source(running)["problem"] is None)
+    said = [r.message for r in caplog.records if r.message.startswith("snapshots: cannot write")]
+    assert len(said) == 1
+
+
+def test_the_page_is_as_good_as_where_the_learner_is(learned: Path, copy: Path) -> None:
+    status = a_status()
+    with (
+        answers(learned, health=lambda: status, tasks=("a", "b")) as there,
+        serving(learned) as local,
+        serving(copy, source=there) as remote,
+    ):
+        for running in (local, remote):
+            running.wait_until_ready()
+        wait_for(
+            lambda: (
+                (copy / "events.jsonl").exists()
+                and (copy / "events.jsonl").read_bytes() == (learned / "events.jsonl").read_bytes()
+            )
+        )
+        with listening(local) as told_here, listening(remote) as told_there:
+            here, elsewhere = next(told_here)["sections"], next(told_there)["sections"]
+        learner = elsewhere.pop("learner")
+        here.pop("learner")
+        assert elsewhere == here
+        assert learner["away"] is False  # although that clock is years behind
+        assert learner["step"] == status.step
+        for task in ("a", "b"):
+            samples = [one.client.get(f"/samples?task={task}") for one in (local, remote)]
+            assert samples[0].json() == samples[1].json()
+            assert bool(samples[0].json()["samples"]) == (task == "a")
+        assert remote.client.get("/samples?task=none").status_code == 404
+
+
+def test_while_the_learner_is_away_there_are_no_samples_and_no_fault(
+    teacher: Teacher, copy: Path
+) -> None:
+    teacher.publish()
+    with answers(teacher.store.epochs.parent) as there, serving(copy, source=there) as running:
+        serves(running, 1, 3)
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        answer = running.client.get("/samples?task=digits-0-1")
+    assert answer.json() == {"task": "digits-0-1", "samples": []}
+
+
+def test_what_happens_there_is_on_the_page_here_soon_after(
+    teacher: Teacher, there: str, copy: Path
+) -> None:
+    with (
+        closing(Journal(teacher.store.epochs.parent)) as written,
+        serving(copy, source=there) as running,
+        listening(running) as told,
+    ):
+        for number in (1, 2):
+            written.hear(events.LearnerStarted(number, 10 * number, 80 * number))
+            while len(next(told)["sections"].get("events", ())) < number:
+                pass
