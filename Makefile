@@ -19,9 +19,9 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo kafka prometheus test alert-test crash-test upgrade-test surface serving-test evening check format bench fuzz soak \
-  reproduce-silent reproduce-paper reproduce-quick dashboards dashboard-pictures page-picture constraints \
-  clean
+.PHONY: help setup demo kafka prometheus test alert-test image-test compose-test crash-test upgrade-test \
+  surface serving-test evening check format bench fuzz soak reproduce-silent reproduce-paper \
+  reproduce-quick dashboards dashboard-pictures page-picture constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,12 @@ test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for 
 
 alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
 	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
+
+image-test: $(READY)  ## run the Dockerfile's steps in a directory, serve what they build; some minutes
+	$(BIN)/pytest tests/deploy/image.py $(PYTEST)
+
+compose-test: $(READY)  ## the services of deploy/compose.yaml as plain processes; a minute or two
+	SI_STREAM_REQUIRE_REAL=1 $(BIN)/pytest tests/deploy/all_of_compose.py $(PYTEST)
 
 evening: $(READY)  ## the evening of an engineer on call, all of it real; some minutes
 	SI_STREAM_REQUIRE_REAL=1 $(BIN)/pytest tests/evening.py

@@ -457,6 +457,31 @@ def status(
         raise typer.Exit(1)
 
 
+@app.command()
+def health(
+    context: typer.Context,
+    file: ConfigFile = None,
+    changes: Changes = None,
+    host: Host = None,
+    port: Port = None,
+    of_learner: Annotated[bool, typer.Option("--learner", help="Only the learner.")] = False,
+    of_predictor: Annotated[bool, typer.Option("--predictor", help="Only the predictor.")] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="The predictor must have a snapshot to answer from.")
+    ] = False,
+) -> None:
+    """Whether learner and predictor answer at the settings' addresses: for health checks.
+
+    Exits with 0 where they do, with 1 otherwise. A learner that waits for its broker is well, and
+    so is a predictor that waits for a first snapshot: no restart would mend that.
+    """
+    settings = load(context).settings
+    from services.health import check
+
+    if not check(settings, learner=of_learner, predictor=of_predictor, ready=ready):
+        raise typer.Exit(1)
+
+
 def _config_file_from_environment() -> Path | None:
     name = os.environ.get("SI_STREAM_CONFIG")
     return Path(name) if name else None

@@ -73,6 +73,23 @@ def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroke
         broker.stop()
 
 
+@pytest.fixture(scope="module")
+def compose_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """One with the properties of deploy/compose.yaml."""
+    from deploy.local_process import NotAvailable
+    from tests.deploy.compose_file import a_broker
+
+    broker = a_broker(tmp_path_factory.mktemp("compose"))
+    try:
+        broker.start()
+    except NotAvailable as error:
+        _missing(f"needs a Kafka broker: {error}")
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
 @pytest.fixture(scope="session")
 def kafka_url(request: pytest.FixtureRequest) -> str:
     """The URL of a Kafka broker without a login: that of ``KAFKA_BOOTSTRAP_SERVERS``, or ours."""
@@ -159,6 +176,29 @@ def curl() -> str:
 def cpp_compiler() -> str:
     """What torch.compile compiles with on a CPU."""
     return shutil.which("g++") or _missing("needs g++, a C++ compiler")
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> list[str]:
+    """The command that makes manifests of a folder; kubectl has it built in."""
+    if program := shutil.which("kustomize"):
+        return [program, "build"]
+    kubectl = shutil.which("kubectl") or _missing("needs kubectl or kustomize")
+    return [kubectl, "kustomize"]
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The command that checks units without a systemd that runs."""
+    return shutil.which("systemd-analyze") or _missing("needs systemd-analyze (Debian: systemd)")
+
+
+@pytest.fixture(scope="session")
+def mounts_of_its_own() -> None:
+    """A process can be given mounts that nobody else sees, and another user (Linux, root)."""
+    missing = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]
+    if missing or os.geteuid():
+        _missing(f"needs root and {', '.join(missing) or 'nothing more'} (util-linux, coreutils)")
 
 
 @pytest.fixture(scope="module")

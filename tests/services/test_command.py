@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("bare_environment")
 
 COMMANDS = [
     *("demo", "serve", "learner", "predictor", "simulate", "checkpoints", "rollback", "config"),
-    *("doctor", "status", "reproduce", "dead-letters", "topics"),
+    *("doctor", "status", "health", "reproduce", "dead-letters", "topics"),
 ]
 HEAVY = ["torch", "torchvision", "numba", "pyarrow", "numpy", "fastapi", "sklearn", "matplotlib"]
 
@@ -69,6 +69,7 @@ def test_the_flags_of_each_command_are_these() -> None:
         "config": f"{learning} --exit-at-end --host --port",
         "doctor": f"{learning} --host --port --json",
         "status": f"{common} --url --predictor --json --watch",
+        "health": "--config --set --host --port --learner --predictor --ready",
     }
     commands = typer.main.get_group(app).commands
     flags = {

@@ -145,6 +145,9 @@ def of_metrics() -> Members:
         with serving(Path(name) / "taught") as running:
             running.wait_until_ready()
             predictor = _metrics(_registry_of(running))
+        elsewhere = {"source": "http://127.0.0.1:9"}  # where nobody answers
+        with serving(Path(name) / "copy", **elsewhere) as running:
+            predictor |= _metrics(_registry_of(running))
     return {"learner": learner, "predictor": predictor}
 
 
@@ -246,7 +249,7 @@ def _packages() -> Iterator[Any]:
 
 def _called(value: Any) -> str:
     if inspect.isclass(value) and issubclass(value, BaseModel):
-        return "(" + ", ".join(value.model_fields) + ")"
+        return "model"  # its members are settings
     return str(inspect.signature(value)) if callable(value) else str(value)
 
 
