@@ -19,8 +19,10 @@ from services.predictor.mirror import mirror, snapshots
 from services.predictor.mirror.learner import SourceLearner
 from services.web.files import PIECE_BYTES
 from si_stream import events
+from si_stream.checkpoints import files
 from si_stream.checkpoints.snapshots import SnapshotStore
 from si_stream.settings import PredictorOptions
+from tests.memory import memory_within
 from tests.services.learner_api.serving import answers
 from tests.services.predictor.mirror.scripted import Asked, Script, scripted, with_snapshot
 from tests.services.predictor.serving import (
@@ -486,6 +488,20 @@ def test_a_copy_that_was_altered_on_the_disk_is_downloaded_again(
     with serving(copy, source=there) as running:
         serves(running, 1, 3)
     assert brought.read_bytes() == path.read_bytes()
+
+
+def test_to_look_at_a_large_copy_takes_no_memory(copy: Path) -> None:
+    content = bytes(64 * 2**20)
+    here = copy / "epochs/000001/snapshots"
+    here.mkdir(parents=True)
+    path = here / files.name(1, files.sha256(content), snapshots.SUFFIX)
+    path.write_bytes(content)
+    del content
+    with closing(SourceLearner(PredictorOptions(source="http://127.0.0.1:1"))) as nobody:
+        copies = snapshots.SnapshotCopies(copy, nobody, lambda: False)
+        with memory_within(16):
+            copies.begin()
+    assert copies._newest == path
 
 
 @contextmanager
