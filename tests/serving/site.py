@@ -115,7 +115,19 @@ class Site:
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
-        """No file of the learner can grow beyond a size that a snapshot has, as on a full disk."""
+        """Nothing more goes onto the learner's disk; where it shares it with others, no file of its
+        grows beyond a size that any snapshot has, as on a full disk."""
+        directory = self.learner_settings.directory
+        if directory.is_mount():
+            filler = directory / "filler"
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(2**16))
+            try:
+                yield
+            finally:
+                filler.unlink()
+            return
         assert self.learner is not None
         process = self.learner._process.pid
         before = resource.prlimit(process, resource.RLIMIT_FSIZE)
