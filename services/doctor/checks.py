@@ -23,6 +23,7 @@ from services.doctor import (
     network,
     ports,
     processor,
+    source,
 )
 from services.doctor.finding import Finding, fail
 from si_stream.settings import Settings
@@ -45,6 +46,7 @@ CHECKS = (
     Check("broker", broker.look),
     Check("clock", clock.look),
     Check("ports", ports.look),
+    Check("source", source.look),
     Check("cpu", processor.look),
     Check("gpu", gpu.look),
     Check("kernel", kernel.look),

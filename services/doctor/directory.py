@@ -9,6 +9,7 @@ from pathlib import Path
 from services.doctor.finding import Finding, fail, ok, refused, warn
 from services.doctor.wholeness import look_at
 from services.learner_status import read_status
+from services.predictor.mirror.place import source_of_mirror
 from services.processes import is_alive
 from services.quantities import seconds
 from services.resuming import changes
@@ -28,6 +29,9 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield fail("directory", f"{directory} is no directory", "name another --directory")
         else:
             yield ok("directory", f"{directory} is not there yet; the first learner makes it")
+        return
+    if (source := source_of_mirror(directory)) is not None:
+        yield ok("directory", f"a predictor's copy of what {source} publishes; no learner's place")
         return
     newest = yield from of_checkpoints(directory)
     if newest is not None:

@@ -5,10 +5,13 @@ Invariant: it is well where the learner is at work, and every predictor that was
 
 from __future__ import annotations
 
-from services.asking import key_of
+from pathlib import Path
+
+from services.asking import Key, key_of
 from services.status import learner, predictor
 from services.status.address import checked
-from services.status.seen import SeenPredictor, ServiceStatus
+from services.status.seen import SeenLearner, SeenPredictor, ServiceStatus
+from services.web.certificates import authorities
 from si_stream.errors import SIStreamError
 from si_stream.settings import Settings
 
@@ -36,11 +39,12 @@ def run(
 
 def look(settings: Settings, url: str | None, predictor_url: str | None) -> ServiceStatus:
     """Args:
-    url: of the learner's metrics; its directory is looked into unless it is given.
+    url: of the learner's metrics; unless it is given, the learner is asked that the settings have
+        predictors follow, or the directory is looked into.
     predictor_url: of a predictor that must be there; otherwise one is looked for at the address
         of the settings.
     """
-    seen = learner.at_address(url) if url else learner.in_directory(settings.directory)
+    seen = _learner(settings, url)
     address = predictor_url or predictor.address_of(settings)
     served, known = SeenPredictor(address=address), None
     if address:
@@ -56,3 +60,13 @@ def look(settings: Settings, url: str | None, predictor_url: str | None) -> Serv
         predictor=served,
         knowledge=known,
     )
+
+
+def _learner(settings: Settings, url: str | None) -> SeenLearner:
+    options = settings.predictor
+    if url is not None:
+        return learner.at_address(url)
+    if options.source_url is not None:
+        trusted = authorities("predictor.source_ca_file", options.source_ca_file)
+        return learner.at_address(options.source_url, Key(None, trusted))
+    return learner.in_directory(Path(options.source) if options.source else settings.directory)

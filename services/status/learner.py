@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from services.asking import ask
+from services.asking import NO_KEY, Key, ask
 from services.learner_status import NAME, LearnerStatus, read_status
 from services.processes import is_alive
 from services.quantities import seconds
@@ -30,10 +30,10 @@ def in_directory(directory: Path) -> SeenLearner:
     return SeenLearner(place=place, status=status, problem=_problem(status, time.time()))
 
 
-def at_address(url: str) -> SeenLearner:
+def at_address(url: str, key: Key = NO_KEY) -> SeenLearner:
     """As it answers at its metrics address."""
     address = url.removesuffix("/metrics").removesuffix("/health")
-    answer = ask(f"{address}/health")  # which is open to all
+    answer = ask(f"{address}/health", key)  # which is open to all
     try:
         status = LearnerStatus.model_validate(answer.body) if answer else None
     except ValidationError:

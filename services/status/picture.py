@@ -13,7 +13,7 @@ from services.quantities import megabytes, seconds
 from services.status.seen import Knowledge, SeenLearner, SeenPredictor, ServiceStatus
 from si_stream.brokers.interface import Position, offsets
 
-WELL, ILL = "green", "bold red"
+WELL, DOUBTFUL, ILL = "green", "yellow", "bold red"
 MANY_TASKS = 40
 
 
@@ -50,14 +50,14 @@ def _learner(seen: SeenLearner, now_seconds: float) -> Iterator[tuple[str, Text]
     if status.awaited_partition:
         awaited = status.awaited_partition
         text = f"for partition {awaited.partition}, since {seconds(awaited.seconds)}"
-        yield "waiting", Text(text, style="yellow")
+        yield "waiting", Text(text, style=DOUBTFUL)
     faults = status.skipped_batches + status.quarantined_batches
     yield (
         "faults",
         Text(
             f"{status.skipped_batches} batches not finite, {status.quarantined_batches} in "
             "quarantine",
-            style="yellow" if faults else "",
+            style=DOUBTFUL if faults else "",
         ),
     )
 
@@ -103,6 +103,11 @@ def _predictor(seen: SeenPredictor) -> Iterator[tuple[str, Text]]:
         epoch, step = seen.version
         text = f"  at {seen.address}, snapshot {epoch}.{step}"
         yield "predictor", Text.assemble(("ready", WELL), text)
+    if (source := seen.source) is not None and source.address is not None:
+        if source.problem is None:
+            yield "source", Text(f"{source.address} answers")
+        else:
+            yield "source", Text(source.problem, style=DOUBTFUL)
 
 
 def _knowledge(known: Knowledge | None) -> Iterator[Table | Text]:

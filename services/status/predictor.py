@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from services.asking import NO_KEY, Answer, Key, ask, url_of
-from services.status.seen import Knowledge, KnownTask, SeenPredictor
+from services.status.seen import Knowledge, KnownTask, SeenPredictor, SeenSource
 from si_stream.settings import Settings
 
 WANTS_TOKEN = "it wants a token, or another one; set predictor.token_file as it has it"
@@ -34,9 +36,19 @@ def at_address(
     if seen is None:
         problem = "what answers there is no predictor; name its --predictor"
         return SeenPredictor(address=address, problem=problem if wanted else None)
+    seen.source = source_of(address, key)
     if None not in (model, seen.model) and seen.model != model:
         seen.problem = f"it serves another model, {seen.model}; name this one's with --predictor"
     return seen
+
+
+def source_of(address: str, key: Key) -> SeenSource | None:
+    """What it follows; None of a version that does not say so."""
+    answer = ask(f"{address}/source", key)
+    try:
+        return SeenSource.model_validate(answer.body) if answer else None
+    except ValidationError:
+        return None
 
 
 def not_ready(answer: Answer) -> str | None:

@@ -20,12 +20,22 @@ class SeenLearner(BaseModel):
     """Why it does not learn, and what to do; None where it does."""
 
 
+class SeenSource(BaseModel):
+    """What a predictor follows, as it says itself."""
+
+    kind: Literal["directory", "url"]
+    address: str | None
+    reachable: bool
+    problem: str | None
+
+
 class SeenPredictor(BaseModel):
     address: str | None
     ready: bool = False
     model: str | None = None
     version: tuple[int, int] | None = None
     """Epoch and step of the snapshot that answers."""
+    source: SeenSource | None = None
     problem: str | None = None
     """Why it does not answer, and what to do; None where it does, or where none was asked for."""
 

@@ -138,6 +138,23 @@ def trusting(certificate: Path) -> ssl.SSLContext:
     return context
 
 
+def authorities(setting: str, file: Path | None) -> ssl.SSLContext:
+    """For a client of a server elsewhere: those of a file, or those that this machine trusts.
+
+    Raises:
+        SettingsError: there are none in the file.
+    """
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"{setting}: {file} cannot be used: {reason}; it should hold certificates as PEM"
+        ) from None
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # of a private authority's, as people make them
+    return context
+
+
 def _end_of(server: ssl.SSLContext, certificate: Path) -> float:
     """Shake hands with oneself; Unix time at which the certificate runs out."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()

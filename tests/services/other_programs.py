@@ -22,6 +22,8 @@ def answering(status: int, body: Any, paths: Mapping[str, Any] | None = None) ->
             self.end_headers()
             self.wfile.write(json.dumps(known.get(self.path, body)).encode())
 
+        do_HEAD = do_GET
+
         def log_message(self, *arguments: Any) -> None:
             """No line for each request."""
 

@@ -7,17 +7,16 @@ what goes wrong is one of three things: it is away, it refuses, or what it says 
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 import httpx
 
+from services.web.certificates import authorities
 from services.web.tokens import Tokens
-from si_stream.errors import SettingsError, SIStreamError
+from si_stream.errors import SIStreamError
 from si_stream.settings import PredictorOptions
 
 ANSWER_SECONDS = 5.0
@@ -66,7 +65,7 @@ class SourceLearner:
                 "User-Agent": f"si-stream/{version('si-stream')}",
             },
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            verify=_trust(options.source_ca_file),
+            verify=authorities("predictor.source_ca_file", options.source_ca_file),
             trust_env=False,  # no proxies and no passwords of whoever started the process
         )
 
@@ -134,20 +133,6 @@ class SourceLearner:
             )
         if status in (429, 500, 502, 504):
             raise SourceAway(f"the learner at {self.url} cannot answer now ({status})")
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Raises:
-    SettingsError: it holds no certificates.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or str(error)
-        raise SettingsError(
-            f"predictor.source_ca_file: {ca_file} cannot be used: {reason}; it should hold "
-            "certificates as PEM"
-        ) from None
 
 
 def _reason(error: httpx.HTTPError) -> str:

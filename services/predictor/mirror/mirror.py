@@ -181,6 +181,8 @@ class Mirror:
         except OSError as error:
             return self._failed(what, "disk", str(cannot_write(self.place.directory, error)))
         except Exception as error:  # a fault of ours must not end the following
+            if self._stopping.is_set():  # what it was in the middle of is closed under it
+                return None
             logger.exception("%s of %s", what, self.learner.url)
             return self._failed(what, "fault", f"{type(error).__name__}: {error}")
         self.reachable = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,3 +209,24 @@ def test_one_that_is_removed_while_it_is_sent_is_sent_to_its_end(
     with client.stream("GET", f"/snapshots/000001/{path.name}") as response:
         path.unlink()
         assert response.read() == content
+
+
+@pytest.mark.usefixtures("curl")
+def test_the_documented_commands_bring_the_newest_one(
+    tmp_path: Path, teacher: Teacher, client: httpx.Client
+) -> None:
+    path = teacher.publish()
+    page = (Path(__file__).parents[3] / "docs/predictors.md").read_text("utf-8")
+    [*_, commands] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    there = str(client.base_url).rstrip("/")
+    (work := tmp_path / "work").mkdir()
+    (work / path.name).write_bytes(path.read_bytes()[:100])  # of a download that broke off
+    done = subprocess.run(
+        ["bash", "-euc", commands.replace("http://127.0.0.1:9101", there)],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [path.stem.partition("-")[2], path.name]
+    assert (work / path.name).read_bytes() == path.read_bytes()

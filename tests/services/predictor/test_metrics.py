@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.services.learner_api.serving import answers
 from tests.services.predictor.serving import (
     JSON,
     Running,
@@ -30,6 +31,15 @@ OURS = {
     "si_stream_served_snapshot_loads": "counter",
     "si_stream_served_snapshot_samples": "gauge",
     "si_stream_served_snapshot_step": "gauge",
+}
+
+
+OF_A_SOURCE = {
+    "si_stream_source_age_seconds": "gauge",
+    "si_stream_source_failures": "counter",
+    "si_stream_source_received_bytes": "counter",
+    "si_stream_source_snapshots": "counter",
+    "si_stream_source_up": "gauge",
 }
 
 
@@ -68,6 +78,27 @@ def test_the_metrics_are_these(teacher: Teacher) -> None:
     others = found.keys() - ours.keys()
     assert others
     assert all(name.startswith("process_") for name in others)
+
+
+def test_of_one_that_follows_a_url_there_are_these_too(teacher: Teacher, tmp_path: Path) -> None:
+    path = teacher.publish()
+    with (
+        answers(teacher.store.epochs.parent) as there,
+        serving(tmp_path / "copy", source=there) as predictor,
+    ):
+        predictor.wait_until_ready()
+        wait_for(lambda: value(predictor, "si_stream_source_up") == 1)
+        found = families(predictor)
+        ours = {name: one.type for name, one in found.items() if name.startswith("si_stream_")}
+        assert ours == OURS | OF_A_SOURCE
+        page = (Path(__file__).parents[3] / "docs/metrics.md").read_text("utf-8")
+        assert all(f"`{name}" in page for name in ours)
+        assert value(predictor, "si_stream_source_snapshots_total") == 1
+        received = value(predictor, "si_stream_source_received_bytes_total")
+        assert received >= path.stat().st_size
+    with serving(tmp_path / "copy", source=there) as predictor:
+        wait_for(lambda: value(predictor, "si_stream_source_failures_total", reason="away") > 0)
+        assert value(predictor, "si_stream_source_up") == 0
 
 
 def test_predictions_are_counted_by_task_and_timed(teacher: Teacher) -> None:

@@ -22,7 +22,7 @@ from si_stream.messages.kinds import Boundary
 from tests.services.learner_api.serving import answers
 from tests.services.learner_process import wait_until
 from tests.services.other_programs import answering
-from tests.services.predictor.serving import Running, Teacher, model_options, serving
+from tests.services.predictor.serving import Running, Teacher, model_options, serving, wait_for
 from tests.services.statuses import a_status
 from tests.streams import filled, samples, settings
 
@@ -328,3 +328,29 @@ def test_a_real_learner_is_well_and_when_it_was_killed_it_is_gone(
         time.sleep(0.2)
     problem = asked(capsys, tmp_path)[1]["learner"]["problem"]
     assert "is gone from this machine: its log says why" in problem
+
+
+def test_a_predictor_that_follows_a_url_tells_of_it(
+    tmp_path: Path, teacher: Teacher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    with serving(copy, source="http://127.0.0.1:1") as running:
+        wait_for(lambda: running.client.get("/source").json()["problem"] is not None)
+        assert main(typed(copy, "--predictor", running.url)) == 1
+    with answers(teacher.store.epochs.parent) as there, serving(copy, source=there) as running:
+        running.wait_until_ready()
+        arguments = ("--source", there, "--predictor", running.url)
+        assert main(typed(copy, *arguments)) == 0
+        lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        assert f"source      {there} answers" in lines
+        assert any(line.startswith("learner     learning  process ") for line in lines)
+        _, seen = asked(capsys, copy, *arguments)
+        assert seen["learner"]["place"] == there
+    with serving(copy, source=there) as running:
+        running.wait_until_ready()
+        wait_for(lambda: running.client.get("/source").json()["problem"] is not None)
+        code, seen = asked(capsys, copy, "--source", there, "--predictor", running.url)
+        assert code == 1  # the learner is away, and predictions are answered
+        assert seen["predictor"]["ready"]
+        assert seen["predictor"]["source"]["reachable"] is False
+        assert "cannot be reached" in seen["predictor"]["source"]["problem"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from services.journal import Journal
-from services.predictor.mirror import snapshots
+from services.predictor.mirror import mirror, snapshots
 from services.web.files import PIECE_BYTES
 from si_stream import events
 from si_stream.checkpoints.snapshots import SnapshotStore
@@ -32,6 +32,14 @@ from tests.services.predictor.serving import (
 )
 from tests.services.statuses import a_status
 from tests.services.tcp_proxy import TcpProxy
+from tests.services.web.certificates import Authority
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests have less patience than a predictor."""
+    for wait in ("LOOK_SECONDS", "AWAY_SECONDS", "DAMAGED_SECONDS", "WATCHED_SECONDS"):
+        monkeypatch.setattr(mirror, wait, 0.03)
 
 
 @pytest.fixture
@@ -44,6 +52,11 @@ def teacher(tmp_path: Path) -> Teacher:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -81,9 +94,9 @@ def goes_on_to_fail(running: Running, reason: str) -> None:
 
 
 def has_received(running: Running, count: float) -> None:
-    mirror = running.app.metrics.mirror
-    assert mirror is not None
-    wait_for(lambda: mirror.learner.received_bytes > count)
+    followed = running.app.metrics.mirror
+    assert followed is not None
+    wait_for(lambda: followed.learner.received_bytes > count)
 
 
 def large(teacher: Teacher, pieces: int = 64) -> Path:
@@ -149,10 +162,10 @@ def test_a_learner_that_comes_back_is_followed_again_and_told_of_once(
         with answers(directory, metrics_port=port):
             serves(running, 2, 3)
             assert source(running)["reachable"] is True
-    said = [record.message for record in caplog.records if record.message.startswith("snapshots")]
-    assert len(said) >= 2  # the first of them before the learner was there
+            said = [one.message for one in caplog.records if one.message.startswith("snapshots")]
     assert "cannot be reached" in said[-2]
     assert said[-1] == f"snapshots of {there}: all is well again"
+    assert len(said) <= 4  # away before the learner was there, well, away, well
 
 
 def test_of_what_is_older_nothing_is_taken_and_it_is_said_once_what_to_do(
@@ -343,23 +356,31 @@ def test_what_is_no_learner_is_told_of(copy: Path) -> None:
         assert "is no learner of this version" in source(running)["problem"]
 
 
-def test_a_learner_that_asks_for_a_token_is_given_it(teacher: Teacher, copy: Path) -> None:
-    content = (path := teacher.publish()).read_bytes()
-    answer = with_snapshot(path, lambda asked: asked.answer(200, content))
-
-    def locked(asked: Asked) -> None:
-        if asked.headers["Authorization"] == "Bearer open sesame":
-            answer(asked)
-        else:
-            asked.answer(401)
-
-    with scripted(locked) as learner:
-        with serving(copy, source=learner.url) as running:
+def test_a_learner_behind_a_lock_lets_in_who_has_the_token_and_knows_its_authority(
+    teacher: Teacher, copy: Path, authority: Authority
+) -> None:
+    teacher.publish()
+    pair = authority.certificate("learner")
+    lock: dict[str, Any] = {
+        "read_token": "open sesame",
+        "tls_certificate_file": pair.certificate,
+        "tls_key_file": pair.key,
+    }
+    trust = {"source_ca_file": authority.file}
+    with answers(teacher.store.epochs.parent, tasks=TASKS, **lock) as there:
+        with serving(copy, source=there) as running:
+            wait_for(lambda: failures(running, "away") > 0)
+            assert "certificate verify failed" in source(running)["problem"]
+        with serving(copy, source=there, **trust) as running:
             wait_for(lambda: failures(running, "refused") > 0)
             assert "set predictor.source_token" in source(running)["problem"]
-        with serving(copy, source=learner.url, source_token="open sesame") as running:
+        with serving(copy, source=there, source_token="open sesame", **trust) as running:
             serves(running, 1, 3)
+            wait_for((copy / "status.json").exists)
+            assert running.client.get("/samples?task=digits-0-1").is_success
             assert "open sesame" not in running.client.get("/source").text
+    kept = [path.read_bytes() for path in copy.rglob("*") if path.is_file()]
+    assert not any(b"open sesame" in content for content in kept)
 
 
 def test_only_the_newest_ones_are_kept(teacher: Teacher, there: str, copy: Path) -> None:
