@@ -27,7 +27,7 @@ from tests.serving.course import SAMPLES_PER_SECOND, run
 from tests.serving.verdict import NEWEST_SECONDS, figures, keeps_its_promises
 from tests.soak.__main__ import ROOT, kafka_or_log
 
-DISK_MEBIBYTES = 64
+DISK_MEBIBYTES = 192
 RESULT = ROOT / "docs" / "results" / "serving.json"
 
 

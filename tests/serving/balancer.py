@@ -71,7 +71,8 @@ class Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         try:
-            return await asyncio.wait_for(self._answer, LIMIT_SECONDS)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                return await self._answer
         except TimeoutError:
             self.transport.abort()
             raise OSError(f"no answer within {LIMIT_SECONDS:g} s") from None
@@ -122,7 +123,8 @@ class Backend:
                 await asyncio.sleep(CHECK_SECONDS)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.check_now.wait(), CHECK_SECONDS)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self.check_now.wait()
 
     def close(self) -> None:
         for connection in [*self._idle]:

@@ -18,7 +18,7 @@ from tests.serving.verdict import Seen
 from tests.soak.load import Sender
 
 STREAM = "samples"
-SAMPLES_PER_SECOND = 500.0
+SAMPLES_PER_SECOND = 200.0
 FULL_SECONDS = 3.0
 
 

@@ -95,11 +95,11 @@ class Site:
         self.predictor_outages[number].append(Outage(began, time.time(), dead))
 
     def roll_back(self) -> None:
-        """To an older checkpoint; the learner ends by itself, and is started again."""
+        """To the last boundary; the learner ends by itself, and is started again."""
         began, settings = time.time(), self.learner_settings
-        paths = [*CheckpointStore(settings.directory).newest_first()]
-        older = label(paths[len(paths) // 2])
-        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", older]
+        store = CheckpointStore(settings.directory)
+        kept = (path for path in store.newest_first() if store.manifest(path).at_boundary)
+        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", label(next(kept))]
         ended = subprocess.run(
             command, env=environment_of(settings), check=False, capture_output=True, text=True
         )
@@ -157,7 +157,7 @@ def chosen(directory: Path, **groups: dict[str, Any]) -> Settings:
         "compute": {"device": "cpu"},
         # Many are kept, so that each is seen by who notes them.
         "snapshots": {"interval_seconds": 1, "keep": 20},
-        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 50},
+        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 20},
         **groups,
     }
     values["model"] = values["model"] | {"name": MODEL}
