@@ -62,7 +62,7 @@ test: $(READY)  ## all tests; SI_STREAM_DATA names a directory of data sets for 
 alert-test: $(READY)  ## cause every fault at real processes, see its alert fire, minutes
 	$(BIN)/pytest tests/deploy/prometheus/every_fault.py $(PYTEST)
 
-image-test: $(READY)  ## run the Dockerfile's steps in a directory, serve what they build; a minute
+image-test: $(READY)  ## run the Dockerfile's steps in a directory, serve what they build; some minutes
 	$(BIN)/pytest tests/deploy/image.py $(PYTEST)
 
 compose-test: $(READY)  ## the services of deploy/compose.yaml as plain processes; a minute or two

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from services.boundary_requests import BoundaryRequests
 from services.learner_api.locks import Locks
 from services.learner_status import LearnerStatus
-from services.web.address import listen, url_of
+from services.web.address import listen, url_of, warn_of_open_door
 from services.web.certificates import certificate_of
 from services.web.thread import served
 from si_stream.boundaries.tasks import Task
@@ -57,6 +57,7 @@ def answering(settings: Settings, told: Told, crashed: Callable[[], None]) -> It
     locks = Locks(options)
     names = ("--set learner.metrics_host", "--set learner.metrics_port")
     listener = listen(options.metrics_host, options.metrics_port, *names)
+    warn_of_open_door("learner.read_token", options.metrics_host, is_open=not locks.reading)
     address = f"{url_of(listener, tls=certificate is not None)}/metrics"
 
     def make() -> ASGIApp:

@@ -36,7 +36,7 @@ class Locks:
     def __init__(self, options: LearnerOptions) -> None:
         self._often = options.max_requests_per_second
         self._token = Tokens("learner.token", options.token, options.token_file)
-        self._reading = Tokens("learner.read_token", options.read_token, options.read_token_file)
+        self.reading = Tokens("learner.read_token", options.read_token, options.read_token_file)
 
     def __call__(self, method: str, path: str) -> Sequence[Tokens] | None:
         match needs_token(method, path):
@@ -44,7 +44,7 @@ class Locks:
                 return None
             case True:
                 return [self._token]
-        return [self._reading, self._token] if self._reading else None
+        return [self.reading, self._token] if self.reading else None
 
     def locked(self, app: ASGIApp) -> ASGIApp:
         from services.web.doors import Doors  # starlette: beside the rest of the start

@@ -163,12 +163,12 @@ class Build:
         if text.startswith(OF_THE_SYSTEM):
             self.left_out.append(text)
             return
-        # Files are linked and not compiled: the same ones, and they take a second and no room.
-        quick = {"UV_LINK_MODE": "hardlink", "UV_COMPILE_BYTECODE": "0"}
+        # Files are links to those of uv's cache: the same ones, and they take no room.
+        linked = {"UV_LINK_MODE": "hardlink"}
         done = subprocess.run(
             ["sh", "-ec", self.here(text)],
             cwd=folder,
-            env=os.environ | self.environment | dict(given) | quick,
+            env=os.environ | self.environment | dict(given) | linked,
             capture_output=True,
             text=True,
             check=False,

@@ -75,7 +75,9 @@ def serve_locked(root: Path, data: Path, variables: Mapping[str, str]) -> None:
         finally:
             process.terminate()
             lines = process.communicate()[0].decode()
-    assert process.returncode == 0, lines
+    # On a busy machine the kernel may end the learner's stop after nine seconds: all is saved then.
+    assert process.returncode == 0 or "(Alarm clock)" in lines, lines
+    assert "all of it is saved" in lines
     assert b"<html" in page
     known = (environment["NUMBA_CACHE_DIR"], str(data))  # a test's data may lie in /tmp
     assert any(path.startswith(known[0]) for path in left)

@@ -226,7 +226,7 @@ def test_the_broker_takes_what_the_stream_takes_and_makes_no_topic_by_itself() -
 def test_prometheus_has_the_shipped_rules_and_jobs_at_the_addresses_there() -> None:
     here, shipped = read("compose/prometheus.yml"), read("prometheus/prometheus.yml")
     assert here["global"] == shipped["global"]
-    assert here["rule_files"] == shipped["rule_files"]
+    assert here["rule_files"] == [*shipped["rule_files"], "discovered.yml"]
     mounted = dict(entry.split(":")[:2] for entry in SERVICES["prometheus"]["volumes"][1:])
     assert mounted == {
         "./compose/prometheus.yml": "/etc/prometheus/prometheus.yml",

@@ -63,12 +63,12 @@ def test_the_flags_of_each_command_are_these() -> None:
         "demo": f"{common} --device --port --scenario --epochs --seed --keep-running",
         "serve": f"{learning} --host --port",
         "learner": f"{learning} --exit-at-end",
-        "predictor": f"{common} --host --port",
+        "predictor": f"{common} --source --host --port",
         "checkpoints": common,
         "rollback": f"{common} --broker --stream --to --resume-at",
-        "config": f"{learning} --exit-at-end --host --port",
-        "doctor": f"{learning} --host --port --json",
-        "status": f"{common} --url --predictor --json --watch",
+        "config": f"{learning} --exit-at-end --source --host --port",
+        "doctor": f"{learning} --source --host --port --json",
+        "status": f"{common} --source --url --predictor --json --watch",
         "health": "--config --set --host --port --learner --predictor --ready",
     }
     commands = typer.main.get_group(app).commands

@@ -28,6 +28,7 @@ LOOK_AT = {
     "SIStreamCheckpointOld": ("How old", "Faults", "Writing a checkpoint"),
     "SIStreamWritingFails": ("Faults", "Writing a checkpoint"),
     "SIStreamPredictorOld": ("Steps", "Epochs", "Snapshots loaded"),
+    "SIStreamSourceAway": ("Steps", "Epochs", "Snapshots loaded"),
     "SIStreamLearnerDown": ("Memory", "Faults", "Steps"),
     "SIStreamPredictorDown": ("Memory", "Requests each second"),
 }

@@ -12,9 +12,11 @@ import yaml
 from deploy.prometheus.rules import ALERTMANAGER_FILE, HERE, alerts, divided, read, shipped
 from si_stream.settings import Settings
 
+RULES = [HERE / f"{name}.yml" for name in ("rules", "alerts", "discovered")]
 DOCS = HERE.parents[1] / "docs"
 TESTS = sorted((HERE / "tests").glob("*.yml"))
 ALERTS = alerts(shipped())
+DISCOVERED = alerts({"discovered.yml": read(HERE / "discovered.yml")})  # beside them
 METRIC = re.compile(r"\b(?:si_stream|process)_[a-z_]+\b(?!:)")
 # By alert; a change here is a change for whoever is called at night.
 SEVERITIES = {
@@ -43,7 +45,7 @@ def ran(*command: str | Path) -> str:
 
 def test_promtool_and_amtool_find_nothing_wrong(promtool: str, amtool: str) -> None:
     ran(promtool, "check", "config", HERE / "prometheus.yml")
-    ran(promtool, "check", "rules", "--lint-fatal", HERE / "rules.yml", HERE / "alerts.yml")
+    ran(promtool, "check", "rules", "--lint-fatal", *RULES)
     ran(amtool, "check-config", ALERTMANAGER_FILE)
 
 
@@ -87,9 +89,10 @@ def test_where_snapshots_are_written_seldom_one_that_is_on_time_is_not_old_once_
 def test_the_alerts_are_these_each_seen_to_fire_by_a_unit_test() -> None:
     assert {name: rule["labels"]["severity"] for name, rule in ALERTS.items()} == SEVERITIES
     texts = [path.read_text("utf-8") for path in TESTS]
-    assert {
-        name for text in texts for name in re.findall(r"ALERTS{alertname=\"(\w+)", text)
-    } == set(ALERTS)
+    assert {name for text in texts for name in re.findall(r"ALERTS{alertname=\"(\w+)", text)} == {
+        *ALERTS,
+        *DISCOVERED,
+    }
 
 
 def test_each_alert_says_what_is_wrong_and_where_its_section_of_the_run_book_is() -> None:
