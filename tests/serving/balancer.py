@@ -221,7 +221,8 @@ def version_of(answer: dict[str, object]) -> Version:
     return version["epoch"], version["step"]
 
 
-def post(path: str, media_type: str, body: bytes) -> bytes:
-    """A request with its body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: predictor\r\nContent-Type: {media_type}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def post(path: str, media_type: str, body: bytes, **fields: object) -> bytes:
+    """A request with its body; fields of its head with _ for -."""
+    named = {"Host": "predictor", "Content-Type": media_type, "Content-Length": len(body), **fields}
+    head = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items()]
+    return f"POST {path} HTTP/1.1\r\n{''.join(head)}\r\n".encode() + body

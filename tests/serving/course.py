@@ -23,12 +23,21 @@ FULL_SECONDS = 3.0
 
 
 def requests(task: str) -> list[bytes]:
-    """The ways to ask for the same prediction."""
+    """The ways to ask for the same prediction: of /predict and of the Open Inference Protocol."""
     image = np.zeros((1, 8, 8), np.uint8)
     inputs = image.tolist()
+    tensor = {"name": "input", "datatype": "UINT8", "shape": [1, 8, 8]}
+    question = {"parameters": {"task": task}}
+    in_json = orjson.dumps({"inputs": [tensor | {"data": image.ravel().tolist()}], **question})
+    size = {"parameters": {"binary_data_size": image.nbytes}}
+    head = orjson.dumps({"inputs": [tensor | size], **question})
+    infer, binary = f"/v2/models/{MODEL}/infer", "application/octet-stream"
+    length = {"Inference_Header_Content_Length": len(head)}
     return [
+        post(infer, "application/json", in_json),
+        post(infer, binary, head + image.tobytes(), **length),
         post("/predict", "application/json", orjson.dumps({"task": task, "inputs": inputs})),
-        post(f"/predict?task={task}", "application/octet-stream", image.tobytes()),
+        post(f"/predict?task={task}", binary, image.tobytes()),
     ]
 
 
