@@ -13,7 +13,7 @@ import orjson
 from si_stream.brokers import open_broker
 from simulators.scenarios import load_scenario
 from tests.serving.balancer import Balancer, post
-from tests.serving.site import Site, wait_for
+from tests.serving.site import MODEL, Site, wait_for
 from tests.serving.verdict import Seen
 from tests.soak.load import Sender
 
