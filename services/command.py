@@ -408,9 +408,9 @@ def doctor(
 ) -> None:
     """Look at all that a learner and a predictor need, and say what to do about what is wrong.
 
-    Settings, network, directory, disk, broker, clock, ports, CPU, GPU, kernel, data sets. Nothing
-    is changed. Give it the same settings as the process that fails. Exits with 1 where something
-    does not work.
+    Settings, network, directory, disk, broker, clock, certificates, ports, CPU, GPU, kernel, data
+    sets. Nothing is changed. Give it the same settings as the process that fails. Exits with 1
+    where something does not work.
     """
     from services.doctor import run
 

@@ -309,7 +309,8 @@ SURFACE = {
     "learner": f"{WEB} shadow exit_at_end metrics_host metrics_port token token_file read_token "
     "read_token_file accept_changes niceness",
     "predictor": f"{WEB} host port token token_file max_body_bytes max_inputs "
-    "poll_interval_seconds threads source source_token source_token_file source_ca_file",
+    "poll_interval_seconds threads source source_token source_token_file source_ca_file "
+    "max_waiting deadline_seconds batch_window_seconds",
     "log": "format level",
 }
 
@@ -341,3 +342,15 @@ def test_a_secret_is_in_no_complaint(key: str, tmp_path: Path) -> None:
 def test_these_are_the_secrets() -> None:
     named = {key for key in KNOWN_KEYS if key.endswith(("token", "password"))}
     assert named == SECRET_KEYS
+
+
+def test_a_certificate_without_its_key_is_refused_and_a_proxy_that_has_no_address(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SettingsError, match="one is set alone; set both for HTTPS, or neither"):
+        load_settings(overrides={"learner.tls_key_file": tmp_path / "tls.key"})
+    for proxies in ("proxy.example.org", "10.0.0.0/99", "10.0.0.1/8"):
+        with pytest.raises(SettingsError, match="should be IP addresses or networks"):
+            load_settings(overrides={"predictor.trusted_proxies": proxies})
+    loaded = load_settings(overrides={"predictor.trusted_proxies": "10.0.0.0/8,::1"})
+    assert loaded.predictor.trusted_proxies == ("10.0.0.0/8", "::1")

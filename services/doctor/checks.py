@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from services.doctor import (
     broker,
+    certificates,
     clock,
     data,
     directory,
@@ -45,6 +46,7 @@ CHECKS = (
     Check("disk", disk.look),
     Check("broker", broker.look),
     Check("clock", clock.look),
+    Check("certificates", certificates.look),
     Check("ports", ports.look),
     Check("source", source.look),
     Check("cpu", processor.look),

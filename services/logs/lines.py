@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -23,6 +24,8 @@ _COLOURS = {
     logging.CRITICAL: "1;31",
 }
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n"}
+
+_CONTROLS_BUT_LINES = {code: text for code, text in _CONTROLS.items() if code != 10}
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -50,6 +53,11 @@ class TextLines(logging.Formatter):
         record.shown_level = self._level(record)
         record.shown_place = _shown(getattr(record, "place", {})).translate(_CONTROLS)
         return super().formatMessage(record)
+
+    def formatException(self, exc_info: Any) -> str:
+        """Over several lines, each indented, so that none passes for one of the log's own."""
+        text = super().formatException(exc_info).translate(_CONTROLS_BUT_LINES)
+        return textwrap.indent(text, "  ")
 
     def _level(self, record: logging.LogRecord) -> str:
         if not self._colours:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
 import time
 from pathlib import Path
@@ -178,4 +179,5 @@ def _no_password() -> str:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return getattr(error, "reason", None) or str(error.args[-1])
+    """As OpenSSL says it, without where in its own code that was."""
+    return re.sub(r"^\[\w+(: \w+)?\] | \(_\w+\.c:\d+\)$", "", str(error.args[-1]))

@@ -88,7 +88,7 @@ def _locked_out(tokens: Sequence[Tokens], scope: Scope) -> Response | None:
         return None
     return problem(
         UNAUTHORIZED,
-        f"{'another token than' if given else 'no token but'} this server's was sent; send the "
-        "header Authorization: Bearer TOKEN",
+        f"{'what was sent is not its token' if given else 'no token was sent'}; send the header "
+        "Authorization: Bearer TOKEN",
         headers={"WWW-Authenticate": "Bearer"},
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from si_stream.learning.options import Options
 
@@ -39,6 +40,18 @@ class WebOptions(Options):
         description="addresses or networks of proxies, whose X-Forwarded-For says who the client "
         "is; any other's is ignored",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"should be IP addresses or networks, as 10.0.0.0/8: {error}"
+                ) from None
+        return proxies
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -122,6 +122,18 @@ def test_a_text_from_the_stream_forges_no_line_and_no_colour() -> None:
     assert "\x1b" not in shown
 
 
+def test_a_traceback_has_no_line_that_passes_for_one_of_the_logs_own() -> None:
+    forged = "2026-01-01 00:00:00,000 INFO x: forged"
+    try:
+        raise ValueError(f"task\n{forged}\x1b[31m")
+    except ValueError:
+        shown = TextLines().format(record("failed", exc_info=sys.exc_info()))
+    first, *others = shown.splitlines()
+    assert first.endswith(" a.b: failed")
+    assert f"  {forged}\\x1b[31m" in others
+    assert all(line.startswith("  ") for line in others)
+
+
 def test_colours_are_for_terminals() -> None:
     assert "\x1b[33mWARNING\x1b[0m a.b: " in TextLines(colours=True).format(record("away"))
     script = (

@@ -438,6 +438,44 @@ def test_a_disk_that_is_full_costs_the_newer_ones_until_there_is_room(
     assert len(said) == 1
 
 
+def test_while_it_cannot_look_at_what_it_had_it_takes_nothing(
+    teacher: Teacher, there: str, copy: Path, tmp_path: Path
+) -> None:
+    teacher.publish(epoch=2)
+    with serving(copy, source=there) as running:
+        serves(running, 2, 3)
+    snapshots_here = copy / "epochs/000002/snapshots"
+    brought = next(snapshots_here.iterdir())
+    brought.rename(tmp_path / "aside")
+    brought.mkdir()  # which can be neither read nor removed as a file
+    with serving(copy, source=there) as running:
+        wait_for(lambda: failures(running, "disk") > 2)
+        assert "cannot write into" in source(running)["problem"]
+        assert version(running) is None
+        assert [path.name for path in snapshots_here.iterdir()] == [brought.name]
+        brought.rmdir()
+        serves(running, 2, 3)
+
+
+def test_a_fault_of_ours_is_logged_once_with_its_traceback_and_ends_nothing(
+    teacher: Teacher, there: str, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher.publish()
+    with serving(copy, source=there) as running:
+        serves(running, 1, 3)
+        wait_for((copy / "status.json").exists)  # that look is over
+        followed = running.app.metrics.mirror
+        assert followed is not None
+        epochs = followed._snapshots._epochs
+        del followed._snapshots._epochs  # a fault as good as any
+        teacher.publish(epoch=2)
+        wait_for(lambda: failures(running, "fault") > 2)
+        followed._snapshots._epochs = epochs
+        teacher.publish(epoch=3)
+        serves(running, 3, 3)
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_the_page_is_as_good_as_where_the_learner_is(learned: Path, copy: Path) -> None:
     status = a_status()
     with (
