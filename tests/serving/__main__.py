@@ -34,7 +34,7 @@ RESULT = ROOT / "docs" / "results" / "serving.json"
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Of all that is done.")] = 5,
     predictors: Annotated[int, typer.Option(min=2, help="That follow the learner.")] = 3,
-    per_second: Annotated[float, typer.Option(min=1, help="Requests, of all together.")] = 300.0,
+    per_second: Annotated[float, typer.Option(min=1, help="Requests, of all together.")] = 200.0,
     broker: Annotated[str, typer.Option(help="kafka, or embedded.")] = "kafka",
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where it goes.")] = RESULT,
 ) -> None:
