@@ -46,6 +46,10 @@ BENCHMARKS = {
         Benchmark(kafka.kafka_consumer_mb_per_second, "MB/s of kafka-python alone"),
         Benchmark(predictions.prediction_p99_ratio, "s without a learner", at_most=1.2),
         Benchmark(predictions.prediction_cpu_ratio, "CPU s of a FastAPI route", at_most=1.3),
+        Benchmark(predictions.inference_p99_ratio, "s without a learner", at_most=1.2),
+        Benchmark(predictions.inference_cpu_ratio, "CPU s of a FastAPI route", at_most=1.3),
+        Benchmark(predictions.predictions_per_second, "requests/s of a FastAPI route"),
+        Benchmark(predictions.micro_batch_ratio, "answers/s without"),
         Benchmark(starts.learner_start_seconds, "s to import torch", at_most=5),
     )
 }

@@ -16,13 +16,12 @@ CONNECTIONS = 16
 PATIENCE_SECONDS = 10
 
 
-def post(path: str, body: bytes) -> bytes:
-    """The bytes of a request that posts raw rows."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+def post(path: str, body: bytes, **headers: str) -> bytes:
+    """The bytes of a request; an underscore in a header's name stands for a dash."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/octet-stream"]
+    lines += [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]
+    lines += [f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 def open_loop(port: int, request: bytes, per_second: float, count: int) -> list[float]:
@@ -69,6 +68,33 @@ def closed_loop(port: int, request: bytes, count: int) -> None:
         for _ in range(count):
             connections[0].sendall(request)
             _receive(connections[0])
+
+
+def closed_loops(port: int, request: bytes, clients: int, count: int) -> float:
+    """Seconds to so many answers, of clients that each ask again as soon as they are answered.
+
+    Raises:
+        RuntimeError: an answer is not 200, or none comes.
+    """
+    with _connections(port, clients) as connections, select.epoll() as poll:
+        by_number = {connection.fileno(): connection for connection in connections}
+        for number in by_number:
+            poll.register(number, select.EPOLLIN)
+        start = perf_counter()
+        for connection in connections[:count]:
+            connection.sendall(request)
+        sent, answered = min(clients, count), 0
+        while answered < count:
+            readable = poll.poll(PATIENCE_SECONDS)
+            if not readable:
+                raise RuntimeError(f"no answer came within {PATIENCE_SECONDS} s")
+            for number, _ in readable:
+                _receive(by_number[number])
+                answered += 1
+                if sent < count:
+                    by_number[number].sendall(request)
+                    sent += 1
+        return perf_counter() - start
 
 
 @contextmanager

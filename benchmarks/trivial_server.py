@@ -15,6 +15,7 @@ app = FastAPI()
 
 
 @app.post("/predict")
+@app.post("/v2/models/{model:path}/infer")
 async def predict(request: Request) -> Response:
     return Response(b'{"bytes":%d}' % len(await request.body()), media_type="application/json")
 

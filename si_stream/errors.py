@@ -23,7 +23,11 @@ SIStreamError
     ├── Gone                  it was there
     └── PredictionError       it asks for a prediction
         ├── EmptyInput
-        └── WrongInput        another shape, dtype or range than the model's
+        ├── WrongInput        another shape, dtype or range than the model's
+        ├── UnknownModel      or a version of it that is not the one being served
+        ├── Overloaded        as many are in as may be
+        ├── DeadlinePassed    nobody waits for the answer any more
+        └── ShuttingDown
 
 A message names the value, the limit and what to do next. `services` maps each to
 one HTTP problem type and one exit code; nothing in here knows of either.
@@ -144,4 +148,20 @@ class EmptyInput(PredictionError):
 
 
 class WrongInput(PredictionError):
+    pass
+
+
+class UnknownModel(PredictionError):
+    pass
+
+
+class Overloaded(PredictionError):
+    pass
+
+
+class DeadlinePassed(PredictionError):
+    pass
+
+
+class ShuttingDown(PredictionError):
     pass

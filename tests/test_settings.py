@@ -309,7 +309,8 @@ SURFACE = {
     "learner": f"{WEB} shadow exit_at_end metrics_host metrics_port token token_file read_token "
     "read_token_file accept_changes niceness",
     "predictor": f"{WEB} host port token token_file max_body_bytes max_inputs "
-    "poll_interval_seconds threads source source_token source_token_file source_ca_file",
+    "poll_interval_seconds threads source source_token source_token_file source_ca_file "
+    "max_waiting deadline_seconds batch_window_seconds",
     "log": "format level",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.web.problems import (
+    LATER,
     MALFORMED_REQUEST,
     NO_SNAPSHOT,
     TOO_LARGE,
@@ -48,5 +49,6 @@ KINDS: Kinds = {
         "broker-away",
         "The broker does not take it",
         "no broker answers at kafka:9092; ask again with the same event_id, '8b7c5f54'",
+        LATER,
     ),
 }

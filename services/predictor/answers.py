@@ -227,7 +227,7 @@ def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
                 "task": task.name,
                 "task_probability": sure,
                 "label": label,
-                "class": _class_of(task, label),
+                "class": class_of(task, label),
                 "probabilities": row,
             }
             for task, sure, label, row in zip(
@@ -241,7 +241,7 @@ def encode_chosen(served: Served, chosen: Chosen, *, columns: bool) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _class_of(task: ServedTask, label: int) -> str | None:
+def class_of(task: ServedTask, label: int) -> str | None:
     classes = task.classes or ()
     return classes[label] if label < len(classes) else None
 

@@ -16,10 +16,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from services.predictor import answers
+from services.predictor.admission import Admission
 from services.predictor.board import Board
 from services.predictor.documentation import (
     DESCRIPTION,
     NO_SNAPSHOT,
+    NOT_READY,
     PREDICTION_PROBLEMS,
     PREDICTION_REQUEST,
 )
@@ -31,8 +33,12 @@ from services.predictor.metrics import Metrics
 from services.predictor.mirror.mirror import Mirror
 from services.predictor.mirror.samples import SamplesElsewhere
 from services.predictor.mirror.source import Source, of_directory
+from services.predictor.open_inference.documentation import REQUEST_SCHEMAS
+from services.predictor.open_inference.routes import add_open_inference
 from services.predictor.page import add_page
-from services.predictor.prediction import PATH, Prediction
+from services.predictor.predict import PATH
+from services.predictor.predict import predict as asked_plainly
+from services.predictor.prediction import Prediction
 from services.predictor.problems import ALL_KINDS
 from services.samples import Samples
 from services.web.documentation import FAULT, complete_openapi, document_doors
@@ -53,8 +59,9 @@ def create_app(options: PredictorOptions, directory: Path, own_module: str | Non
     elif options.source is not None:
         directory = Path(options.source)
     follower = Follower(directory, options.poll_interval_seconds, options.threads, own_module)
-    metrics = Metrics(follower, mirror)
-    prediction = Prediction(options, follower, metrics)
+    admission = Admission(options.max_waiting)
+    metrics = Metrics(follower, admission, mirror)
+    prediction = Prediction(options, follower, admission, metrics)
     listeners = Listeners(Board(directory, follower))
     samples = SamplesElsewhere(mirror.learner) if mirror else Samples(directory)
 
@@ -101,14 +108,15 @@ def create_app(options: PredictorOptions, directory: Path, own_module: str | Non
     )
     async def predict(request: Request) -> Response:
         """Predict the label of each input, with the head of the task named or chosen for it."""
-        json = await prediction.answer(request.scope, request.receive)
-        return Response(json, media_type="application/json")
+        reply = await prediction.reply(asked_plainly, request.scope, request.receive)
+        return reply.response()
 
-    add_readings(app, follower, metrics)
+    add_readings(app, follower, admission, metrics)
+    add_open_inference(app, follower, admission, prediction)
     add_source(app, mirror)
     add_page(app, listeners)
     add_samples(app, samples_of, ALL_KINDS)
-    complete_openapi(app)
+    complete_openapi(app, REQUEST_SCHEMAS)
     document_doors(app, lambda _method, path: False if is_open(path) else None)
     return Front(app, prediction, metrics, listeners)
 
@@ -120,7 +128,7 @@ def add_source(app: FastAPI, mirror: Mirror | None) -> None:
         return mirror.source() if mirror is not None else of_directory()
 
 
-def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
+def add_readings(app: FastAPI, follower: Follower, admission: Admission, metrics: Metrics) -> None:
     """What can be read: the tasks, how well each is known, and how the predictor fares."""
 
     @app.get("/tasks", operation_id="tasks", responses=NO_SNAPSHOT)
@@ -138,9 +146,10 @@ def add_readings(app: FastAPI, follower: Follower, metrics: Metrics) -> None:
         """The process answers; whether it has a model or a learner does not matter here."""
         return answers.Liveness()
 
-    @app.get("/healthz/ready", operation_id="ready", responses=NO_SNAPSHOT)
+    @app.get("/healthz/ready", operation_id="ready", responses=NOT_READY)
     async def ready() -> answers.Readiness:
         """A snapshot is loaded: predictions can be asked for."""
+        admission.check_open()
         return answers.Readiness(version=answers.version_of(follower.current()))
 
     @app.get(

@@ -1,50 +1,57 @@
-"""The body of a request for predictions: of a media type that can be read, within the limit."""
+"""The body of a request for predictions, read within a limit of bytes and until a deadline."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from collections.abc import Mapping
+from time import monotonic
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
-from services.predictor.problems import UnsupportedMediaType
+from services.predictor.messages import message_there
+from services.predictor.problems import BodyTooSlow, UnsupportedMediaType
 from services.web.body import read_content
 
-JSON, ROWS = "application/json", "application/octet-stream"
+Headers = Mapping[bytes, bytes]
+Content = bytes | bytearray
 ADVICE = "(predictor.max_body_bytes); send the inputs in several requests"
 
 
-class Body(NamedTuple):
-    media_type: str  # JSON or ROWS
-    content: bytearray
-
-
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> Body:
+async def read_body(
+    scope: Scope, headers: Headers, receive: Receive, max_bytes: int, deadline: float
+) -> Content:
     """Raises:
-    UnsupportedMediaType: it is something else than JSON or raw rows, or compressed.
+    UnsupportedMediaType: it is compressed.
     InputTooLarge: it is, or promises to be, larger than ``max_bytes``.
+    BodyTooSlow: it has not come by then.
     ClientDisconnect: nobody waits for the answer any more.
     """
-    media_type = _media_type(scope)
-    return Body(media_type, await read_content(scope, receive, max_bytes, ADVICE))
-
-
-def _media_type(scope: Scope) -> str:
-    declared = b""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            declared = value
-        elif name == b"content-encoding":
-            raise UnsupportedMediaType(
-                f"the Content-Encoding is {_text(value)}; send the body as it is, without one"
-            )
-    media_type = declared.partition(b";")[0].strip().lower().decode("latin-1")
-    if media_type not in (JSON, ROWS):
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None:
         raise UnsupportedMediaType(
-            f"the Content-Type is {_text(declared) if declared else 'not given'}; send {JSON}, or "
-            f"{ROWS} for raw rows (curl: -H 'Content-Type: {JSON}')"
+            f"the Content-Encoding is {text_of(encoding)}; send the body as it is, without one"
         )
-    return media_type
+    first = message_there(receive)
+    if first is not None and not first.get("more_body", True):
+        content: bytes = first["body"]
+        if len(content) <= max_bytes:
+            return content  # it came with the head, as mostly, and there was nothing to wait for
+
+    async def rest() -> Message:
+        nonlocal first
+        message, first = first or await receive(), None
+        return message
+
+    try:
+        async with asyncio.timeout(deadline - monotonic()):
+            return await read_content(scope, rest, max_bytes, ADVICE)
+    except TimeoutError:
+        raise BodyTooSlow(
+            "the body has not come until the request's deadline (predictor.deadline_seconds, or "
+            "what the request asks for); send it faster, or in smaller requests"
+        ) from None
 
 
-def _text(header: bytes) -> str:
+def text_of(header: bytes) -> str:
+    """For a message."""
     return f"{header.decode('latin-1')!a:.100}"

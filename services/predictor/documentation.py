@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.predictor.body import JSON, ROWS
+from services.predictor.predict import JSON, ROWS
 from services.predictor.problems import KINDS, NO_ROOM
 from services.predictor.served import WAYS
 from services.web.documentation import problem_responses
 from services.web.problems import UNKNOWN_ROUTE
-from si_stream.errors import NoSnapshotYet
+from si_stream.errors import NoSnapshotYet, ShuttingDown
 
 DESCRIPTION = """\
 Answers from the newest snapshot of a model that goes on learning. Every answer says which
@@ -18,6 +18,7 @@ Whatever cannot be answered is a problem (RFC 9457, `application/problem+json`).
 """
 
 NO_SNAPSHOT = problem_responses([KINDS[NoSnapshotYet]])
+NOT_READY = problem_responses([KINDS[NoSnapshotYet], KINDS[ShuttingDown]])
 PREDICTION_PROBLEMS = problem_responses(KINDS.values())
 NO_FILE = problem_responses([UNKNOWN_ROUTE])
 NO_PLACE = problem_responses([NO_ROOM])

@@ -15,8 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.predictor.listeners import EVENTS, Listeners
 from services.predictor.metrics import UNKNOWN, Metrics
-from services.predictor.prediction import PATH, Prediction
-from services.predictor.problems import ALL_KINDS
+from services.predictor.open_inference.models import INFER, PREFIX
+from services.predictor.open_inference.requests import infer
+from services.predictor.predict import PATH, predict
+from services.predictor.prediction import Prediction
+from services.predictor.problems import ALL_KINDS, INFERENCE_KINDS
+from services.predictor.question import Form
 from services.web.problems import internal_error, refusal
 from si_stream.errors import RequestError
 
@@ -28,7 +32,7 @@ class Front:
     """An ASGI application around the one that has all the routes.
 
     Args:
-        app: answers everything but predictions; ``POST /predict`` is there to be documented.
+        app: answers everything but predictions; their routes are there to be documented.
         listeners: whose answers last until they are told to end.
 
     Attributes:
@@ -65,8 +69,9 @@ class Front:
 
         self.metrics.in_flight += 1
         try:
-            if scope["path"] == PATH and scope["method"] == "POST":
-                status = await self._predict(scope, receive, send)
+            form = self._form(scope)
+            if form is not None:
+                status = await self._predict(form, scope, receive, send)
             else:
                 await self.app(scope, receive, send_on)
         except ClientDisconnect:
@@ -76,19 +81,38 @@ class Front:
                 await internal_error(Request(scope), error)(scope, receive, send_on)
         finally:
             self.metrics.in_flight -= 1
-            route = scope.get("route")
-            path = PATH if scope["path"] == PATH else route.path if route else UNKNOWN
-            self.metrics.answered(path, status)
+            self.metrics.answered(_route(scope), status)
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> int:
+    def _form(self, scope: Scope) -> Form | None:
+        """Of a request for predictions."""
+        if scope["method"] != "POST":
+            return None
+        path: str = scope["path"]
+        if path == PATH:
+            return predict
+        return infer if path.startswith(PREFIX) and path.endswith(INFER) else None
+
+    async def _predict(self, form: Form, scope: Scope, receive: Receive, send: Send) -> int:
         try:
-            json = await self.prediction.answer(scope, receive)
+            reply = await self.prediction.reply(form, scope, receive)
         except RequestError as error:
-            response = refusal(error, ALL_KINDS)
+            response = refusal(error, ALL_KINDS if form is predict else INFERENCE_KINDS)
             await response(scope, receive, send)
             return response.status_code
-        length = str(len(json)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        length = str(len(reply.body)).encode()
+        headers = [*reply.headers, (b"content-length", length)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json})
+        await send({"type": "http.response.body", "body": reply.body})
         return 200
+
+
+def _route(scope: Scope) -> str:
+    """As it is counted: one of the routes that there are, whatever a client asks for."""
+    path: str = scope["path"]
+    if path == PATH:
+        return PATH
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path_format)
+    is_inference = path.startswith(PREFIX) and path.endswith(INFER)
+    return f"{PREFIX}{{model}}{INFER}" if is_inference else UNKNOWN

@@ -22,7 +22,10 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class InputFormat:
-    """What a model takes; both ways to read it raise EmptyInput, InputTooLarge and WrongInput.
+    """What a model takes; all ways to read it raise EmptyInput, InputTooLarge and WrongInput.
+
+    Args:
+        called: what messages call the inputs.
 
     Example:
         >>> takes = InputFormat(ModelOptions(input_shape=(2,), outputs=2))
@@ -33,7 +36,8 @@ class InputFormat:
         array([[  0, 255]], dtype=uint8)
     """
 
-    def __init__(self, model: ModelOptions) -> None:
+    def __init__(self, model: ModelOptions, called: str = "inputs") -> None:
+        self.called = called
         self.shape = model.input_shape
         self.dtype = np.dtype(model.dtype).newbyteorder("<")
         self.row_bytes = math.prod(model.input_shape) * self.dtype.itemsize
@@ -42,7 +46,22 @@ class InputFormat:
         """One input, ``[1, *input_shape]``."""
         return np.zeros((1, *self.shape), self.dtype)
 
-    def from_rows(self, body: bytearray, max_inputs: int) -> npt.NDArray[Any]:
+    def count(self, shape: object, max_inputs: int) -> int:
+        """How many inputs a tensor of a shape holds."""
+        expected = list(self.shape)
+        if (
+            not isinstance(shape, list)
+            or not all(type(size) is int for size in shape)
+            or shape[1:] != expected
+        ):
+            raise WrongInput(
+                f"the shape of {self.called} is {reprlib.repr(shape)}; the model takes "
+                f"{[-1, *expected]}, -1 being the number of inputs"
+            )
+        _check_count(shape[0], max_inputs)
+        return int(shape[0])
+
+    def from_rows(self, body: bytes | bytearray | memoryview, max_inputs: int) -> npt.NDArray[Any]:
         """Raw rows in C order, uint8 or little-endian float32: ``[B, *input_shape]``."""
         count, rest = divmod(len(body), self.row_bytes)
         if rest:
@@ -61,15 +80,33 @@ class InputFormat:
         if not isinstance(inputs, list):
             shape = list(self.shape)
             raise WrongInput(
-                f"inputs must be a list of inputs of shape {shape}, not {kind(inputs)}"
+                f"{self.called} must be a list of inputs of shape {shape}, not {kind(inputs)}"
             )
         _check_count(len(inputs), max_inputs)
         level: list[Any] = inputs
         for axis in range(len(self.shape)):
             self._check_lists(level, axis)
             level = list(chain.from_iterable(level))
-        numbers = self._uint8(level) if self.dtype == np.uint8 else self._float32(level)
-        return numbers.reshape(len(inputs), *self.shape)
+        return self._numbers(level).reshape(len(inputs), *self.shape)
+
+    def from_data(self, data: object, count: int) -> npt.NDArray[Any]:
+        """So many inputs as nested lists, or all of their numbers in one flat list."""
+        if isinstance(data, list) and data and type(data[0]) is list:
+            inputs = self.from_json(data, max_inputs=len(data))
+            if len(inputs) == count:
+                return inputs
+            raise WrongInput(f"{self.called} has {len(inputs)} inputs, but its shape says {count}")
+        size = count * math.prod(self.shape)
+        if not isinstance(data, list) or len(data) != size:
+            given = f"{len(data)} items" if isinstance(data, list) else kind(data)
+            raise WrongInput(
+                f"the data of {self.called} must be a list of {size} numbers, or nested lists of "
+                f"shape {[count, *self.shape]}, not {given}"
+            )
+        return self._numbers(data).reshape(count, *self.shape)
+
+    def _numbers(self, level: list[Any]) -> npt.NDArray[Any]:
+        return self._uint8(level) if self.dtype == np.uint8 else self._float32(level)
 
     def _check_lists(self, level: list[Any], axis: int) -> None:
         size = self.shape[axis]
@@ -130,11 +167,11 @@ class InputFormat:
         for size in reversed(self.shape[:axes]):
             number, index = divmod(number, size)
             indices.insert(0, index)
-        return "inputs" + "".join(f"[{index}]" for index in (number, *indices))
+        return self.called + "".join(f"[{index}]" for index in (number, *indices))
 
 
 def _check_count(count: int, max_inputs: int) -> None:
-    if not count:
+    if count < 1:
         raise EmptyInput("there are 0 inputs; send at least 1")
     if count > max_inputs:
         raise InputTooLarge(

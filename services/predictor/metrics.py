@@ -20,32 +20,66 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from starlette.requests import ClientDisconnect
 
+from services.predictor.admission import Admission
 from services.predictor.follower import Follower
 from services.predictor.mirror.mirror import REASONS, Mirror
+from services.predictor.problems import BodyTooSlow
+from si_stream.errors import DeadlinePassed, NoSnapshotYet, Overloaded, ShuttingDown
 
 UNKNOWN = "unknown"
+REJECTIONS: dict[type[Exception], str] = {
+    Overloaded: "overloaded",
+    DeadlinePassed: "deadline-passed",
+    BodyTooSlow: "body-too-slow",
+    ClientDisconnect: "client-gone",
+    NoSnapshotYet: "no-snapshot-yet",
+    ShuttingDown: "shutting-down",
+}
+"""Why a request for predictions was not computed, whatever was wrong with it."""
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 
 
+class Histogram:
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def family(self, name: str, text: str) -> HistogramMetricFamily:
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self._sum)
+
+
 class Metrics(Collector):
     """Args:
     follower: what is being served is read from it whenever somebody asks.
+    admission: and how many are in.
     mirror: and how it is with the learner elsewhere, where one is followed by its URL.
     """
 
-    def __init__(self, follower: Follower, mirror: Mirror | None = None) -> None:
+    def __init__(
+        self, follower: Follower, admission: Admission, mirror: Mirror | None = None
+    ) -> None:
         self.follower = follower
+        self.admission = admission
         self.mirror = mirror
         self.in_flight = 0
+        self.batches = 0
         self._requests: Counter[tuple[str, int]] = Counter()
         self._predictions: Counter[str] = Counter()
         self._chosen: Counter[str] = Counter()
-        self._durations = [0] * (len(BUCKETS) + 1)
-        self._duration_sum = 0.0
+        self._rejected = dict.fromkeys(REJECTIONS.values(), 0)
+        self._durations = Histogram()
+        self._waits = Histogram()
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -58,8 +92,16 @@ class Metrics(Collector):
             self._predictions[task] += count
             if choose is not None:
                 self._chosen[choose] += count
-        self._durations[bisect_left(BUCKETS, seconds)] += 1
-        self._duration_sum += seconds
+        self._durations.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        self._waits.observe(seconds)
+
+    def rejected(self, error: Exception) -> None:
+        """Where it was not for what the request asks, which its status tells."""
+        reason = REJECTIONS.get(type(error))
+        if reason is not None:
+            self._rejected[reason] += 1
 
     def text(self) -> bytes:
         """All of them in Prometheus' text exposition format."""
@@ -91,13 +133,34 @@ class Metrics(Collector):
         for choose, count in self._chosen.items():
             chosen.add_metric([choose], count)
         yield chosen
-        bounds = [*map(str, BUCKETS), "+Inf"]
-        yield HistogramMetricFamily(
+        yield self._durations.family(
             "si_stream_prediction_duration_seconds",
-            "From a request's whole body to its answer: reading the inputs, predicting, writing.",
-            buckets=list(zip(bounds, accumulate(self._durations), strict=True)),
-            sum_value=self._duration_sum,
+            "From a request's whole body to its answer: waiting, reading the inputs, predicting, "
+            "writing.",
         )
+        yield self._waits.family(
+            "si_stream_prediction_wait_seconds",
+            "Of that, waiting for earlier requests, or for others of a batch.",
+        )
+        yield GaugeMetricFamily(
+            "si_stream_prediction_requests_waiting",
+            "Requests for predictions that are in: read, waiting or being answered.",
+            self.admission.inside,
+        )
+        yield CounterMetricFamily(
+            "si_stream_prediction_batches",
+            "Batches of requests computed together, where there is a window for them.",
+            self.batches,
+        )
+        rejected = CounterMetricFamily(
+            "si_stream_prediction_requests_rejected",
+            "Requests for predictions that were not computed, by reason; not those that no "
+            "predictor could answer.",
+            labels=["reason"],
+        )
+        for reason, count in self._rejected.items():
+            rejected.add_metric([reason], count)
+        yield rejected
         yield from self._served()
         if self.mirror is not None:
             yield from _source(self.mirror)

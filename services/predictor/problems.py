@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.web.problems import (
+    LATER,
     MALFORMED_REQUEST,
     NO_SNAPSHOT,
     TOO_LARGE,
@@ -11,18 +12,29 @@ from services.web.problems import (
     Kinds,
 )
 from si_stream.errors import (
+    DeadlinePassed,
     EmptyInput,
     InputTooLarge,
     MalformedRequest,
     NoSnapshotYet,
+    Overloaded,
     PredictionError,
     RequestError,
+    ShuttingDown,
+    UnknownModel,
     UnknownTask,
     WrongInput,
 )
 
+SOON = (("Retry-After", "1"),)  # a full house empties in fractions of that
+CLOSING = (("Connection", "close"),)
+
 
 class UnsupportedMediaType(PredictionError):
+    pass
+
+
+class BodyTooSlow(PredictionError):
     pass
 
 
@@ -36,6 +48,14 @@ KINDS: Kinds = {
     ),
     UnknownTask: UNKNOWN_TASK.like(
         "task 'digits-8-9' is not known; the tasks known to snapshot 1.200: digits-0-1"
+    ),
+    BodyTooSlow: Kind(
+        408,
+        "body-too-slow",
+        "The body has not come in time",
+        "the body has not come until the request's deadline (predictor.deadline_seconds, or what "
+        "the request asks for); send it faster, or in smaller requests",
+        CLOSING,
     ),
     InputTooLarge: TOO_LARGE.like(
         "5000 inputs are too many for one request, the limit is 4096 (predictor.max_inputs); "
@@ -57,14 +77,50 @@ KINDS: Kinds = {
     EmptyInput: Kind(
         422, "empty-input", "There are no inputs", "there are 0 inputs; send at least 1"
     ),
+    Overloaded: Kind(
+        429,
+        "overloaded",
+        "There are too many requests",
+        "128 requests are waiting, and no more are let in (predictor.max_waiting); ask again "
+        "later, or another predictor",
+        SOON,
+    ),
     NoSnapshotYet: NO_SNAPSHOT,
+    ShuttingDown: Kind(
+        503,
+        "shutting-down",
+        "The predictor is shutting down",
+        "this predictor is shutting down, and answers only what it had taken in before; ask again, "
+        "on a new connection",
+        (*SOON, *CLOSING),
+    ),
+    DeadlinePassed: Kind(
+        504,
+        "deadline-passed",
+        "The deadline has passed",
+        "the request has waited until its deadline, and was not computed; ask again when there is "
+        "less to do, or another predictor",
+    ),
 }
-"""Of a prediction."""
+"""Of `POST /predict`."""
+INFERENCE_KINDS: Kinds = {
+    error: kind._replace(status=400) if kind.status == 422 else kind
+    for error, kind in KINDS.items()
+} | {
+    UnknownModel: Kind(
+        404,
+        "unknown-model",
+        "There is no such model, or no such version of it",
+        "version '1.200' of 'si-stream' is not served; the one that is, the newest snapshot: 1.300",
+    )
+}
+"""Of the Open Inference Protocol, which knows 400 for whatever is wrong with the inputs."""
 NO_ROOM = Kind(
     503,
     "too-many-listeners",
     "There are too many listeners",
     "32 pages are open, and no more are served at a time; close one, or ask /tasks, "
     "/accuracy-matrix and /metrics",
+    LATER,
 )
-ALL_KINDS: Kinds = {**KINDS, TooManyListeners: NO_ROOM}
+ALL_KINDS: Kinds = {**INFERENCE_KINDS, **KINDS, TooManyListeners: NO_ROOM}

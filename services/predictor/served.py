@@ -24,6 +24,13 @@ Way = Literal["portrait", "active"]
 WAYS: tuple[Way, ...] = get_args(Way)
 
 
+class Named(NamedTuple):
+    """The answer of one task's head to B inputs, ``[B, C]``."""
+
+    task: ServedTask
+    probabilities_BC: npt.NDArray[np.float32]
+
+
 class Chosen(NamedTuple):
     """Of B inputs, each its task, how sure that is, and what the task's head says of it: ``[C]``
     each, as heads with open labels have some more and some fewer."""
@@ -48,6 +55,7 @@ class Served:
         self.version = manifest.version
         self.model = manifest.model
         self.takes = InputFormat(manifest.model)
+        self.takes_tensor = InputFormat(manifest.model, called="input")
         self.tasks = {task.name: task for task in manifest.tasks}
         self.task_of_query = {
             f"task={quote(task.name, safe='')}".encode(): task for task in manifest.tasks
@@ -135,6 +143,10 @@ class Served:
         if any(map(math.isnan, probabilities_BC[:, 0].tolist())):  # softmax spoils whole rows
             raise _overflow()
         return probabilities_BC
+
+    def answer(self, inputs: npt.NDArray[Any], task: ServedTask | None) -> Named | Chosen:
+        """Of the task's head, or where there is none of each input's own; raises as these do."""
+        return Named(task, self.probabilities(inputs, task)) if task else self.choose(inputs)
 
     def _require_finite(self, snapshot: Snapshot) -> None:
         for name, weights in snapshot.weights.items():

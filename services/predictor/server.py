@@ -28,7 +28,8 @@ from si_stream.settings import PredictorOptions, Settings
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 20  # within the 30 that orchestrators grant
+DRAIN_SECONDS = 20  # for predictions, and with the next for all: within the usual 30
+CLOSING_SECONDS = 5  # for what else is in flight then
 PAGES_SECONDS = 1.0  # for the open pages to take their end
 
 
@@ -58,7 +59,9 @@ def serve(
 
 
 class Server(WebServer):
-    """Ends the open pages too, which would go on, also where one does not read what it is sent."""
+    """Until predictions in flight are answered, whoever asks for one more on an open connection is
+    told to go elsewhere, and there are no new connections. Ends the open pages too, which would go
+    on, also where one does not read what it is sent."""
 
     def __init__(
         self,
@@ -67,13 +70,18 @@ class Server(WebServer):
         token: Tokens,
         certificate: Certificate | None = None,
     ) -> None:
-        super().__init__(locked(app, options, token), DRAIN_SECONDS, options, certificate)
+        super().__init__(locked(app, options, token), CLOSING_SECONDS, options, certificate)
+        self.admission = app.prediction.admission
         self.listeners = app.listeners
         app.abort = lambda scope: self.abort(lambda other: other is scope)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.admission.close()
         self.listeners.close()
         asyncio.get_running_loop().call_later(
             PAGES_SECONDS, self.abort, lambda scope: scope["path"] == EVENTS
         )
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        await self.admission.emptied(DRAIN_SECONDS)
         await super().shutdown(sockets)

@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from services.web import security_headers
-from services.web.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Kind, Problem
+from services.web.problems import LATER, MEDIA_TYPE, Kind, Problem
 
 REQUEST_SECONDS = 30.0
 SEND_SECONDS = 60.0  # for the 64 KiB that the kernel does not take: a kilobyte a second
@@ -40,6 +40,7 @@ TOO_MANY_CONNECTIONS = Kind(
     "too-many-connections",
     "There are too many connections",
     "all connections that this server keeps open are taken; close some, or ask again",
+    LATER,
 )
 
 
@@ -163,7 +164,7 @@ def _answer(kind: Kind) -> bytes:
         ("Content-Type", MEDIA_TYPE),
         ("Content-Length", str(len(body))),
         ("Connection", "close"),
-        *([("Retry-After", str(RETRY_AFTER_SECONDS))] if kind.status == 503 else []),
+        *kind.headers,
     ]
     lines = [f"HTTP/1.1 {kind.status} {kind.title}", *(f"{k}: {v}" for k, v in headers), "", ""]
     return "\r\n".join(lines).encode() + body

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,7 +12,6 @@ from services.web.problems import (
     FORBIDDEN,
     INTERNAL_ERROR,
     MEDIA_TYPE,
-    RETRY_AFTER_SECONDS,
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     Kind,
@@ -50,23 +50,21 @@ def problem_responses(kinds: Iterable[Kind]) -> Responses:
         if kind.title not in response["description"]:
             response["description"] += f", or: {kind.title}"
         response["content"][MEDIA_TYPE]["examples"][kind.name] = {"value": _example(kind)}
-        if kind.status in (429, 503):
-            response["headers"] = {
-                "Retry-After": {
-                    "description": "seconds",
-                    "schema": {"type": "integer", "example": RETRY_AFTER_SECONDS},
-                }
-            }
+        for name, value in kind.headers:
+            if name == "Retry-After":
+                schema = {"type": "integer", "example": int(value)}
+                response["headers"] = {name: {"description": "seconds", "schema": schema}}
     return responses
 
 
 FAULT = problem_responses([])
 
 
-def complete_openapi(app: FastAPI) -> None:
-    """Generate the document, and add what the routes refer to."""
+def complete_openapi(app: FastAPI, requests: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Generate the document, and add what the routes refer to: problems, and requests' schemas."""
     schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
+    schemas.update(requests)
 
 
 def document_doors(app: FastAPI, needs_token: Callable[[str, str], bool | None]) -> None:
@@ -85,4 +83,6 @@ def document_doors(app: FastAPI, needs_token: Callable[[str, str], bool | None])
                 operation["security"] = [{"token": []}] if needed else [{}, {"token": []}]
                 kinds += [UNAUTHORIZED, FORBIDDEN] if needed else [UNAUTHORIZED]
             for status, response in problem_responses(kinds).items():
-                operation["responses"].setdefault(str(status), response)
+                known = operation["responses"].setdefault(str(status), response)
+                of_doors = response["content"][MEDIA_TYPE]["examples"]
+                known["content"][MEDIA_TYPE]["examples"] |= of_doors

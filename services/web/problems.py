@@ -23,7 +23,7 @@ from si_stream.errors import SIStreamError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 5  # snapshots are published every few seconds
+LATER = (("Retry-After", "5"),)  # snapshots are published every few seconds
 
 
 class Problem(BaseModel):
@@ -42,6 +42,7 @@ class Kind(NamedTuple):
     name: str
     title: str
     example: str  # of a detail
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def type(self) -> str:
@@ -74,6 +75,7 @@ TOO_MANY_REQUESTS = Kind(
     "too-many-requests",
     "The client asks too often",
     "more than 20 requests a second come from this address; ask again in 0.05 s",
+    (("Retry-After", "1"),),
 )
 UNKNOWN_TASK = Kind(404, "unknown-task", "There is no such task", "task 'a' is not known")
 NO_SNAPSHOT = Kind(
@@ -81,6 +83,7 @@ NO_SNAPSHOT = Kind(
     "no-snapshot-yet",
     "There is no model to answer yet",
     "no snapshot has been loaded yet; ask again in some seconds",
+    LATER,
 )
 UNKNOWN_ROUTE = Kind(
     404,
@@ -125,8 +128,7 @@ def problem(
 def refusal(error: SIStreamError, kinds: Kinds) -> Response:
     """The problem that an error is to whoever asked."""
     kind = next(kinds[ancestor] for ancestor in type(error).__mro__ if ancestor in kinds)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status == 503 else None
-    return problem(kind, str(error), headers=headers)
+    return problem(kind, str(error), headers=dict(kind.headers))
 
 
 def internal_error(request: Request, error: Exception) -> Response:

@@ -120,6 +120,30 @@ class PredictorOptions(WebOptions, SourceOptions):
     threads: int = Field(
         1, ge=1, description="of the arithmetic; replicas serve more requests than threads do"
     )
+    max_waiting: int = Field(
+        128,
+        ge=1,
+        description="requests for predictions that are in at a time, read, waiting or being "
+        "answered; one more is refused at once (429). Bounds memory to as many bodies, and the "
+        "wait to as many answers: 128 of one image each take some hundredths of a second",
+    )
+    deadline_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="a request that has waited for longer is not computed but refused (504), for "
+        "nobody waits for its answer any more; a client may ask for less. Below what proxies and "
+        "clients usually grant, 30 to 60",
+    )
+    batch_window_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="how long a small request waits for others of the same task, to be computed "
+        "together; rounded to milliseconds, so that 0.0001 takes together what is there anyway, "
+        "and answers 1.4 to 4 times as many under load. 0: each is computed by itself, since a "
+        "batch may give other last bits",
+    )
 
 
 class LogOptions(Options):

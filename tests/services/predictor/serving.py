@@ -125,10 +125,10 @@ class Teacher:
 
     def choosable(self) -> Snapshot:
         """With a portrait of each task: of random inputs, darker ones for the second."""
-        portraits = Portraits(self.model.input_shape, self.model.outputs)
+        portraits = Portraits(self.model.input_shape, self.model.width)
         for number in range(len(TASKS)):
             inputs = torch.from_numpy(random_inputs(self.model, 300, number)) // (1 + number)
-            portraits.see(number, inputs, torch.arange(300) % self.model.outputs)
+            portraits.see(number, inputs, torch.arange(300) % self.model.width)
             portraits.end(number)
         made = make_chooser(self.model.input_shape, portraits.known, {})
         assert made is not None
@@ -179,9 +179,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(directory: Path, **options: Any) -> Iterator[Running]:
-    """A predictor on a free port, in a thread of its own."""
+    """A predictor on a free port, in a thread of its own; ``own_module`` is one of the options."""
+    own_module = options.pop("own_module", None)
     chosen = PredictorOptions(poll_interval_seconds=0.01, **options)
-    app = create_app(chosen, directory)
+    app = create_app(chosen, directory, own_module)
     token = Tokens("predictor.token", chosen.token, chosen.token_file)
     certificate = certificate_of("predictor.tls", chosen)
     listener = listen("127.0.0.1", 0)

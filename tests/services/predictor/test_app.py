@@ -11,12 +11,12 @@ from fastapi.openapi.models import OpenAPI
 from pydantic import TypeAdapter
 
 from services.predictor import answers
-from services.predictor.body import JSON as JSON_TYPE
-from services.predictor.body import ROWS as ROWS_TYPE
 from services.predictor.mirror.source import Source
+from services.predictor.predict import JSON as JSON_TYPE
+from services.predictor.predict import ROWS as ROWS_TYPE
 from services.predictor.problems import KINDS
 from services.samples import SampleList
-from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, Problem
+from services.web.problems import INTERNAL_ERROR, MEDIA_TYPE, TOO_MANY_REQUESTS, Problem
 from si_stream.errors import NoSnapshotYet
 from si_stream.evaluation import prequential
 from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
@@ -36,6 +36,15 @@ ROUTES = {
     "/samples": "get",
     "/source": "get",
     "/tasks": "get",
+    "/v2": "get",
+    "/v2/health/live": "get",
+    "/v2/health/ready": "get",
+    "/v2/models/{model}": "get",
+    "/v2/models/{model}/infer": "post",
+    "/v2/models/{model}/ready": "get",
+    "/v2/models/{model}/versions/{version}": "get",
+    "/v2/models/{model}/versions/{version}/infer": "post",
+    "/v2/models/{model}/versions/{version}/ready": "get",
 }
 
 
@@ -203,14 +212,14 @@ def test_predict_takes_both_media_types_and_documents_every_problem(
     operation = document["paths"]["/predict"]["post"]
     assert operation["requestBody"]["content"].keys() == {JSON_TYPE, ROWS_TYPE}
     statuses = {str(kind.status) for kind in (*KINDS.values(), INTERNAL_ERROR)}
-    assert operation["responses"].keys() == {"200", "401", "429", *statuses}
+    assert operation["responses"].keys() == {"200", "401", *statuses}
     examples = [
         example["value"]
         for status in statuses
         for example in operation["responses"][status]["content"][MEDIA_TYPE]["examples"].values()
     ]
     assert {example["type"] for example in examples} == {
-        kind.type for kind in (*KINDS.values(), INTERNAL_ERROR)
+        kind.type for kind in (*KINDS.values(), INTERNAL_ERROR, TOO_MANY_REQUESTS)
     }
     assert "Retry-After" in operation["responses"]["503"]["headers"]
 

@@ -21,7 +21,11 @@ from tests.services.predictor.serving import (
 OURS = {
     "si_stream_http_requests": "counter",
     "si_stream_http_requests_in_flight": "gauge",
+    "si_stream_prediction_batches": "counter",
     "si_stream_prediction_duration_seconds": "histogram",
+    "si_stream_prediction_requests_rejected": "counter",
+    "si_stream_prediction_requests_waiting": "gauge",
+    "si_stream_prediction_wait_seconds": "histogram",
     "si_stream_predictions": "counter",
     "si_stream_predictions_chosen": "counter",
     "si_stream_served_position_offset": "gauge",
