@@ -40,9 +40,7 @@ def of_learner(options: PredictorOptions) -> Finding:
     except SettingsError as error:
         return refused("source", error, "correct it")
     except SourceAway as error:
-        return warn(
-            "source", str(error), "is the learner up, and the way to it open? The copy is served"
-        )
+        return warn("source", str(error), "is the learner up, and the way to it open?")
     except SourceRefuses as error:
         return fail("source", str(error), "see there")
     if status == 503:

@@ -92,7 +92,8 @@ class SourceLearner:
                 yield response
         except httpx.HTTPError as error:
             raise SourceAway(
-                f"the learner at {self.url} cannot be reached: {_reason(error)}"
+                f"the learner at {self.url} cannot be reached: {_reason(error)}; what is served "
+                "stays, and it is asked again every second"
             ) from error
 
     def content(self, response: httpx.Response, limit_bytes: int) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ from services.predictor.mirror.learner import (
 from services.predictor.mirror.place import Place
 from services.predictor.mirror.snapshots import SnapshotCopies
 from services.predictor.mirror.source import Source, unix_time
-from si_stream.checkpoints.files import TEMPORARY, cannot_write
+from si_stream.checkpoints.files import TEMPORARY
 from si_stream.settings import PredictorOptions
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,11 @@ class Mirror:
 
     def _follow(self) -> None:
         tries = 0
-        self._try("the copy from before", self._begin)
+        # Before it is known what was there, anything would seem to be newer.
+        while self._try("the copy from before", self._begin) is not None:
+            if self._stopping.wait(AWAY_SECONDS):
+                return
+        self.reachable = False  # nobody was asked yet
         while not self._stopping.is_set():
             trouble = self._try("snapshots", self._snapshots.look)
             more = False
@@ -179,21 +183,25 @@ class Mirror:
             self.reachable = True
             return self._failed(what, "damaged", str(error))
         except OSError as error:
-            return self._failed(what, "disk", str(cannot_write(self.place.directory, error)))
-        except Exception as error:  # a fault of ours must not end the following
+            return self._failed(
+                what,
+                "disk",
+                f"cannot write into {self.place.directory}: {error.strerror}; make room or mend "
+                "its permissions: what is served stays, and it goes on by itself",
+            )
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the following
             if self._stopping.is_set():  # what it was in the middle of is closed under it
                 return None
-            logger.exception("%s of %s", what, self.learner.url)
-            return self._failed(what, "fault", f"{type(error).__name__}: {error}")
+            return self._failed(what, "fault", f"{type(error).__name__}: {error}", error)
         self.reachable = True
         if self._complaints.pop(what, None) is not None:
             logger.info("%s of %s: all is well again", what, self.learner.url)
         return None
 
-    def _failed(self, what: str, kind: str, text: str) -> str:
+    def _failed(self, what: str, kind: str, text: str, fault: Exception | None = None) -> str:
         self.failures[kind] += 1
         before = self._complaints.get(what)
         if before is None or before.kind != kind:  # the same in other words is nothing new
-            logger.warning("%s: %s", what, text)
+            logger.warning("%s: %s", what, text, exc_info=fault)
         self._complaints[what] = Complaint(kind, text)
         return kind

@@ -15,18 +15,13 @@ ended in between: the newest that was ever taken is still there.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from io import BufferedWriter
 from pathlib import Path
-from typing import NamedTuple
 
-import httpx
-
+from services.predictor.mirror.download import Download, Offered
 from services.predictor.mirror.learner import (
     SourceAway,
     SourceLearner,
@@ -51,49 +46,6 @@ NEWEST = "/snapshots/newest"
 ADDRESS = re.compile(r".*/snapshots/(\d{6,9})/(\d{12}-[0-9a-f]{64}\.safetensors)")
 
 
-class Offered(NamedTuple):
-    """A snapshot that the learner has: where it is to lie here, and where it is there."""
-
-    path: Path
-    address: str
-    digest: str
-
-
-class Partial:
-    """A snapshot that is being downloaded, under a temporary name."""
-
-    def __init__(self, offered: Offered) -> None:
-        self.offered = offered
-        files.make_directory(offered.path.parent)
-        self.path = files.temporary_in(offered.path.parent)
-        self.file: BufferedWriter = self.path.open("xb")
-        self.count = 0
-        self.hash = hashlib.sha256()
-
-    def add(self, piece: bytes) -> None:
-        self.file.write(piece)
-        self.hash.update(piece)
-        self.count += len(piece)
-
-    def begin_anew(self) -> None:
-        self.file.seek(0)
-        self.file.truncate()
-        self.count, self.hash = 0, hashlib.sha256()
-
-    def commit(self) -> None:
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        self.path.rename(self.offered.path)
-        files.sync(self.offered.path.parent)
-
-    def drop(self) -> None:
-        with suppress(OSError):  # what is left is removed at the next start
-            self.file.close()
-        with suppress(OSError):
-            self.path.unlink()
-
-
 class SnapshotCopies:
     """Args:
     directory: of the copies.
@@ -116,7 +68,7 @@ class SnapshotCopies:
         self._model: ModelOptions | None = None
         self._etag: str | None = None  # of what need not be offered again
         self._refusal: SourceRefuses | None = None  # of that, if it was not taken
-        self._partial: Partial | None = None
+        self._download: Download | None = None
 
     def begin(self) -> None:
         """Look at what is there from before; what is not whole counts as not there."""
@@ -147,15 +99,15 @@ class SnapshotCopies:
             SourceUnusable: what came is not what it should be.
             OSError: it cannot be written.
         """
-        if self._partial is None:
+        if self._download is None:
             offered = self._offered()
             if offered is None:
                 return None
-            self._partial = Partial(offered)
+            self._download = Download(offered)
         try:
-            if not self._download(self._partial):
+            if not self._download.go_on(self._learner, self._stopping, LIMIT_BYTES):
                 return self.drop()
-            self._take(self._partial)
+            self._take(self._download)
         except (SourceAway, InterruptedError):
             raise  # what has come is gone on from
         except BaseException:
@@ -165,9 +117,9 @@ class SnapshotCopies:
 
     def drop(self) -> None:
         """Give up what has come by half."""
-        if self._partial is not None:
-            self._partial.drop()
-        self._partial = None
+        if self._download is not None:
+            self._download.drop()
+        self._download = None
 
     def _offered(self) -> Offered | None:
         """The learner's newest, where it is to be taken."""
@@ -215,37 +167,17 @@ class SnapshotCopies:
             f"{self._epochs.parent}, and start it again"
         )
 
-    def _download(self, partial: Partial) -> bool:
-        """The rest of it; False where the learner has removed it as an old one."""
-        offered, etag = partial.offered, f'"{partial.offered.digest}"'
-        headers = {}
-        if partial.count:
-            headers = {"Range": f"bytes={partial.count}-", "If-Range": etag}
-        with self._learner.asked("GET", offered.address, headers) as response:
-            if response.status_code in (404, 410):
-                return False
-            if response.status_code == 200:
-                partial.begin_anew()
-            elif not _goes_on(response, partial.count):
-                partial.begin_anew()
-                raise SourceUnusable(f"{response.url} cannot be had ({response.status_code})")
-            for piece in self._learner.content(response, LIMIT_BYTES - partial.count):
-                partial.add(piece)
-                if self._stopping():
-                    raise InterruptedError
-        return True
-
-    def _take(self, partial: Partial) -> None:
-        offered = partial.offered
-        if (found := partial.hash.hexdigest()) != offered.digest:
+    def _take(self, download: Download) -> None:
+        offered = download.offered
+        if (found := download.hash.hexdigest()) != offered.digest:
             raise SourceUnusable(
-                f"{self._learner.url}{offered.address} came with {partial.count:,} bytes that do "
+                f"{self._learner.url}{offered.address} came with {download.count:,} bytes that do "
                 f"not have its SHA-256 but {found}: cut short or altered on the way; it is "
                 "downloaded again"
             )
-        partial.file.flush()
+        download.file.flush()
         try:
-            manifest = read_manifest(partial.path)
+            manifest = read_manifest(download.path)
         except CorruptCheckpoint as error:
             raise self._refused(
                 offered,
@@ -253,8 +185,8 @@ class SnapshotCopies:
                 f"{error}; after an upgrade, start the new predictors first",
             ) from error
         self._require_same_model(offered, manifest.model)
-        partial.commit()
-        self._partial = None
+        download.commit()
+        self._download = None
         self._model, self._order = manifest.model, published(offered.path)
         self._has(offered.path)
         self.taken += 1
@@ -293,8 +225,3 @@ class SnapshotCopies:
                 with suppress(OSError):  # there is something else in it
                     directory.rmdir()
                     directory.parent.rmdir()
-
-
-def _goes_on(response: httpx.Response, count: int) -> bool:
-    told = response.headers.get("content-range", "")
-    return response.status_code == 206 and told.startswith(f"bytes {count}-")

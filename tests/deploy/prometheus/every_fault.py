@@ -21,11 +21,14 @@ from services.processes import Child
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.messages.kinds import Boundary, Samples
 from tests.deploy.prometheus import slow_trunk
-from tests.deploy.prometheus.site import Model, Site, webhook
+from tests.deploy.prometheus.site import Model, Site, target, webhook
+from tests.services.learner_process import changed
 from tests.streams import STREAM, enveloped
 
 BATCH = 16
 WORLD_SAMPLES = 800
+TOKENS = ("read-token", "source-token")
+"""The files of a learner and of the predictor that follows it by its URL."""
 SMALLER_THAN_A_SNAPSHOT_BYTES = 200_000
 
 
@@ -109,8 +112,15 @@ def add_models(site: Site) -> None:
         partitions=2,
         model={"input_shape": (8, 8), "outputs": 2} | {"batch_size": BATCH, "dtype": "float32"},
     )
+    for name in TOKENS:
+        (site.directory / name).write_text("open sesame")
     # Measured at boundaries alone.
-    site.add("full", holdout={"evaluation_interval_steps": 1_000_000})
+    full = site.add(
+        "full",
+        holdout={"evaluation_interval_steps": 1_000_000},
+        learner={"read_token_file": site.directory / TOKENS[0]},
+        predictor={"source_token_file": site.directory / TOKENS[1]},
+    )
     storm = site.add(
         "storm",
         detection={"kind": "adwin"},
@@ -122,6 +132,9 @@ def add_models(site: Site) -> None:
     link = site.directory / "link"
     link.symlink_to(site.models["parts"].settings.directory)
     site.models["parts"].start_predictor(link)
+    assert full.learner is not None
+    full.settings = changed(full.settings, "predictor", source=f"http://{target(full.learner)}")
+    full.start_predictor(site.directory / "copy")
 
 
 def test_a_learner_that_is_too_slow_falls_behind_and_one_that_hangs_takes_in_no_sample(
@@ -177,7 +190,9 @@ def test_a_loss_that_is_not_finite_and_a_partition_that_has_no_sender(site: Site
     }
 
 
-def test_a_task_that_is_not_measured_any_more_and_a_disk_that_is_full(site: Site) -> None:
+def test_a_task_that_is_not_measured_a_disk_that_is_full_and_a_predictor_that_is_locked_out(
+    site: Site,
+) -> None:
     full = site.models["full"]
     full.send(batch(0, task="a", role="holdout"), *[batch(n, task="a") for n in range(100)])
     full.send(Boundary("a-ends"))
@@ -193,9 +208,11 @@ def test_a_task_that_is_not_measured_any_more_and_a_disk_that_is_full(site: Site
         assert alert.labels["task"] == "a"
     finally:
         sender.stop()
-    assert site.fired("full") == {
-        *("SIStreamWritingFails", "SIStreamCheckpointOld", "SIStreamHoldoutOld")
-    }
+    found = {"SIStreamWritingFails", "SIStreamCheckpointOld", "SIStreamHoldoutOld"}
+    assert site.fired("full") == found
+    (site.directory / TOKENS[0]).write_text("open barley")  # which the predictor is not given
+    site.wait_for_alert("SIStreamSourceAway", "full")
+    assert site.fired("full") == found | {"SIStreamSourceAway"}
 
 
 def test_a_stream_that_changes_all_the_time_and_then_ends_though_it_should_not(site: Site) -> None:
