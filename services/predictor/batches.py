@@ -21,7 +21,6 @@ from services.predictor.messages import is_gone
 from services.predictor.metrics import Metrics
 from services.predictor.served import Served
 from si_stream.checkpoints.snapshots import ServedTask
-from si_stream.errors import WrongInput
 
 MAX_ROWS = 64
 """The event loop is held up by a batch, and more rows hardly make each of them cheaper."""
@@ -67,12 +66,8 @@ class Batch:
             probabilities_BC = self.served.probabilities(
                 np.concatenate([waiting.inputs for waiting in there]), self.task
             )
-        except WrongInput:
+        except Exception:  # noqa: BLE001  one of them may be at fault, and is told so alone
             self._compute_each(there)
-            return
-        except Exception as error:  # noqa: BLE001  whatever it is, each asker is told
-            for waiting in there:
-                waiting.result.set_exception(error)
             return
         first = 0
         for waiting in there:
@@ -81,11 +76,10 @@ class Batch:
             first = last
 
     def _compute_each(self, there: list[Waiting]) -> None:
-        """One of them has sent what cannot be answered."""
         for waiting in there:
             try:
                 waiting.result.set_result(self.served.probabilities(waiting.inputs, self.task))
-            except WrongInput as error:
+            except Exception as error:  # noqa: BLE001  raised where it is awaited
                 waiting.result.set_exception(error)
 
 

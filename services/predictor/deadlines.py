@@ -6,7 +6,7 @@ Invariant: what a client asks for can only make the predictor's own deadline ear
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from si_stream.errors import DeadlinePassed, MalformedRequest
 
 HEADER = b"deadline-seconds"
+NUMBER = re.compile(rb"\d+(\.\d+)?([eE][+-]?\d+)?")
 T = TypeVar("T")
 
 
@@ -28,11 +29,8 @@ def deadline_of(headers: Mapping[bytes, bytes], limit_seconds: float) -> float:
 
 
 def _seconds(given: bytes) -> float:
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not seconds > 0:
+    seconds = float(given) if NUMBER.fullmatch(given) else 0.0
+    if not seconds:
         raise MalformedRequest(
             f"the header Deadline-Seconds is {given.decode('latin-1')!a:.100}; "
             "send a number above 0, such as 0.25, or leave it out"

@@ -45,6 +45,14 @@ CHOOSING = (
     "looks like, or `active`, the task that is being learned."
 )
 
+DEADLINE: dict[str, Any] = {
+    "name": "Deadline-Seconds",
+    "in": "header",
+    "description": "How long the answer is waited for; a request that is not computed until then "
+    "gets a 504. Counts where it is less than the predictor's own (`predictor.deadline_seconds`).",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+    "example": 0.25,
+}
 PREDICTION_REQUEST: dict[str, Any] = {
     "parameters": [
         {
@@ -60,6 +68,7 @@ PREDICTION_REQUEST: dict[str, Any] = {
             "description": f"{CHOOSING} With `{ROWS}` only.",
             "schema": {"type": "string", "enum": WAYS, "default": WAYS[0]},
         },
+        DEADLINE,
     ],
     "requestBody": {
         "required": True,

@@ -2,9 +2,9 @@
 
 Invariant: one snapshot, taken before the body is read, answers the whole request. A small body is
 answered within the event loop, where a thread would cost more than the answer; a larger one in
-the one worker thread, so that small ones need not wait for it. Of either kind one is computed
-at a time, and between two small ones the event loop looks at its sockets: so whoever is too many
-is refused at once, and health and metrics are answered however many wait.
+the one worker thread, so that small ones need not wait for it. Of the large ones one is computed
+at a time, of the small ones some milliseconds' worth, and then the event loop looks at its sockets:
+so whoever is too many is refused at once, and health and metrics are answered however many wait.
 """
 
 from __future__ import annotations

@@ -95,11 +95,11 @@ class Site:
         self.predictor_outages[number].append(Outage(began, time.time(), dead))
 
     def roll_back(self) -> None:
-        """To an older checkpoint; the learner ends by itself, and is started again."""
+        """To the last boundary; the learner ends by itself, and is started again."""
         began, settings = time.time(), self.learner_settings
-        paths = [*CheckpointStore(settings.directory).newest_first()]
-        older = label(paths[len(paths) // 2])
-        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", older]
+        store = CheckpointStore(settings.directory)
+        kept = (path for path in store.newest_first() if store.manifest(path).at_boundary)
+        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", label(next(kept))]
         ended = subprocess.run(
             command, env=environment_of(settings), check=False, capture_output=True, text=True
         )
@@ -115,7 +115,19 @@ class Site:
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
-        """No file of the learner can grow beyond a size that a snapshot has, as on a full disk."""
+        """Nothing more goes onto the learner's disk; where it shares it with others, no file of its
+        grows beyond a size that any snapshot has, as on a full disk."""
+        directory = self.learner_settings.directory
+        if directory.is_mount():
+            filler = directory / "filler"
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(2**16))
+            try:
+                yield
+            finally:
+                filler.unlink()
+            return
         assert self.learner is not None
         process = self.learner._process.pid
         before = resource.prlimit(process, resource.RLIMIT_FSIZE)
@@ -145,7 +157,7 @@ def chosen(directory: Path, **groups: dict[str, Any]) -> Settings:
         "compute": {"device": "cpu"},
         # Many are kept, so that each is seen by who notes them.
         "snapshots": {"interval_seconds": 1, "keep": 20},
-        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 50},
+        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 20},
         **groups,
     }
     values["model"] = values["model"] | {"name": MODEL}

@@ -52,6 +52,12 @@ MODEL = _in_path(
 VERSION = _in_path(
     "version", "EPOCH.STEP of a snapshot; the newest alone is served, any other is a 404.", "1.300"
 )
+LENGTH: dict[str, Any] = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Bytes of the JSON, where the tensor's bytes follow it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 EXAMPLE = {
     "inputs": [
         {"name": "input", "datatype": "UINT8", "shape": [1, 4], "data": [0, 128, 255, 64]},

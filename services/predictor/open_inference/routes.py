@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from services.predictor.admission import Admission
-from services.predictor.documentation import NOT_READY
+from services.predictor.documentation import DEADLINE, NOT_READY
 from services.predictor.follower import Follower
 from services.predictor.open_inference import schemas
 from services.predictor.open_inference.documentation import (
     INFERENCE,
     INFERENCE_PROBLEMS,
+    LENGTH,
     MODEL,
     MODEL_PROBLEMS,
     VERSION,
@@ -73,7 +74,7 @@ def add_open_inference(
         (OF_A_VERSION, [MODEL, VERSION], "_version"),
         (OF_A_MODEL, [MODEL], ""),
     ):
-        add_model(app, follower, admission, prediction, address, {"parameters": of}, suffix)
+        add_model(app, follower, admission, prediction, address, of, suffix)
 
 
 def add_model(
@@ -82,17 +83,17 @@ def add_model(
     admission: Admission,
     prediction: Prediction,
     address: str,
-    parameters: dict[str, Any],
+    of: list[dict[str, Any]],
     suffix: str,
 ) -> None:
-    """The routes of a model, or of one of its versions."""
+    """The routes of a model, or of one of its versions; ``of`` are the parameters in its path."""
 
     @app.post(
         f"{address}{INFER}",
         operation_id=f"infer{suffix}",
         response_model=schemas.InferenceResponse,
         responses=INFERENCE_PROBLEMS,
-        openapi_extra=parameters | INFERENCE,
+        openapi_extra={"parameters": [*of, LENGTH, DEADLINE], **INFERENCE},
     )
     async def inference(request: Request) -> Response:
         """Predict the label of each input; without a task's name as `POST /predict` does."""
@@ -103,7 +104,7 @@ def add_model(
         f"{address}/ready",
         operation_id=f"model_ready{suffix}",
         responses=MODEL_PROBLEMS,
-        openapi_extra=parameters,
+        openapi_extra={"parameters": of},
     )
     async def model_ready(request: Request) -> schemas.ModelReady:
         """An inference request for it would be answered now."""
@@ -115,7 +116,7 @@ def add_model(
         address,
         operation_id=f"model_metadata{suffix}",
         responses=MODEL_PROBLEMS,
-        openapi_extra=parameters,
+        openapi_extra={"parameters": of},
     )
     async def model_metadata(request: Request) -> schemas.ModelMetadata:
         """What it takes and gives, and the version that is served now."""

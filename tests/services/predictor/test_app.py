@@ -269,12 +269,13 @@ def test_the_documented_request_is_answered_as_documented(
         answer = choosing.client.post("/predict?choose=portrait", content=bytes(8), headers=ROWS)
         chosen = answers.ChosenColumns.model_validate_json(answer.content, strict=True)
         assert len(chosen.tasks) == len(chosen.task_probabilities) == len(chosen.labels) == 2
-    task, choose = operation["parameters"]
+    task, choose, deadline = operation["parameters"]
     assert (task["name"], task["in"]) == ("task", "query")
     assert (choose["name"], choose["in"]) == ("choose", "query")
     assert choose["schema"]["enum"] == ["portrait", "active"]
+    headers = {**ROWS, deadline["name"]: str(deadline["example"] * 100)}
     answer = predictor.client.post(
-        "/predict", params={"task": task["example"]}, content=bytes(8), headers=ROWS
+        "/predict", params={"task": task["example"]}, content=bytes(8), headers=headers
     )
     columns = answers.PredictionColumns.model_validate_json(answer.content, strict=True)
     assert len(columns.labels) == len(columns.probabilities) == 2

@@ -132,7 +132,7 @@ def test_the_timeout_of_an_inference_request_is_a_deadline_in_microseconds(tmp_p
         assert value(predictor, "si_stream_predictions_total") == 2
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "soon", "nan", ""])
+@pytest.mark.parametrize("given", ["0", "-1", "soon", "nan", "inf", "1_0", "1e-999", ""])
 def test_a_deadline_that_is_none_is_refused(given: str, tmp_path: Path) -> None:
     with serving_held(tmp_path) as predictor:
         headers = ROWS | {"Deadline-Seconds": given}
