@@ -21,6 +21,7 @@ from si_stream.boundaries.tasks import Task
 from si_stream.settings import Settings
 
 if TYPE_CHECKING:
+    # Who follows a learner asks this package for its paths, and decodes no messages.
     from starlette.types import ASGIApp
 
     from services.boundary_requests import BoundaryRequests
