@@ -38,8 +38,10 @@ ARG TORCH_BACKEND=cpu
 # The kernel spares a container's first process what signals do by default; tini passes them on.
 # On a GPU the update is compiled at the start, for which Triton asks a C compiler.
 RUN apt-get update && \
-    apt-get install --yes --no-install-recommends tini \
-      $([ "$TORCH_BACKEND" = cpu ] || echo gcc libc6-dev) && \
+    apt-get install --yes --no-install-recommends tini && \
+    if [ "$TORCH_BACKEND" != cpu ]; then \
+      apt-get install --yes --no-install-recommends gcc libc6-dev; \
+    fi && \
     rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp si-stream && \
     install --directory --owner si-stream --group si-stream /data

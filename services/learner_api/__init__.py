@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from services.boundary_requests import BoundaryRequests
 from services.learner_api.locks import Locks
 from services.learner_status import LearnerStatus
 from services.web.address import listen, url_of, warn_of_open_door
@@ -22,7 +21,10 @@ from si_stream.boundaries.tasks import Task
 from si_stream.settings import Settings
 
 if TYPE_CHECKING:
+    # Who follows a learner asks this package for its paths, and decodes no messages.
     from starlette.types import ASGIApp
+
+    from services.boundary_requests import BoundaryRequests
 
 DRAIN_SECONDS = 1  # of the nine that a learner has to stop in; a download goes on at the next start
 

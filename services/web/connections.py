@@ -137,11 +137,12 @@ class Connection(HttpToolsProtocol):
         """
         self._refused = self.loop.time()
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.transport.write(_answer(kind))
-        elif not cycle.response_started and not self.pipeline:
+        if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True  # what the application says now is too late
-            self.transport.write(_answer(kind))
+            if cycle.response_started or self.pipeline:  # another answer is on its way
+                self.transport.close()
+                return
+        self.transport.write(_answer(kind))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS

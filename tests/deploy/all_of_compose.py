@@ -7,10 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from deploy.kafka.local_broker import LocalBroker
 from deploy.prometheus.local_prometheus import LocalAlertmanager, LocalPrometheus
 from tests.deploy.at_work import comes_up_learns_and_answers
 from tests.deploy.topology import topology
+
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_three_predictors_follow_all_of_split_mnist(

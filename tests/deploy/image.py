@@ -16,6 +16,8 @@ import pytest
 from tests.deploy.dockerfile import Build
 from tests.deploy.serving_image import ROOT, serve_locked
 
+pytestmark = pytest.mark.timeout(1200)
+
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[Build]:

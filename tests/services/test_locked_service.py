@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -233,14 +234,13 @@ def test_status_and_doctor_find_it_with_the_settings_of_the_service(service: Ser
 def test_a_renewed_certificate_and_a_renewed_token_need_no_restart(service: Service) -> None:
     renewed = service.authority.certificate("renewed")
     put(renewed, service.files)
-    verify: Any = trusting(renewed.certificate)
-    address = service.predictor.address
-    while True:
-        try:
-            assert httpx.get(f"{address}/healthz/live", verify=verify).status_code == 200
-            break
-        except httpx.ConnectError:  # the one before is still served
-            time.sleep(0.05)
+    for child, path in ((service.learner, "/health"), (service.predictor, "/healthz/live")):
+        while True:
+            try:
+                assert service.ask(child, "GET", path).status_code == 200
+                break
+            except httpx.ConnectError:  # the one before is still served
+                time.sleep(0.05)
     file = service.settings.predictor.token_file
     assert file is not None
     both = f"a-token-{MARK}-new"
@@ -278,7 +278,7 @@ def test_no_secret_is_in_anything_that_is_said_or_written(service: Service) -> N
         process = Path("/proc") / str(child._process.pid)
         service.told.append((process / "cmdline").read_text())
         child.ask_to_stop()
-        child.wait()
+        assert child.wait() in {0, -signal.SIGALRM}  # its own, on a machine that is too busy
     place = service.authority.directory.parent
     written = [
         path

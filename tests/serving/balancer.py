@@ -71,7 +71,8 @@ class Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         try:
-            return await asyncio.wait_for(self._answer, LIMIT_SECONDS)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                return await self._answer
         except TimeoutError:
             self.transport.abort()
             raise OSError(f"no answer within {LIMIT_SECONDS:g} s") from None
@@ -122,7 +123,8 @@ class Backend:
                 await asyncio.sleep(CHECK_SECONDS)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.check_now.wait(), CHECK_SECONDS)
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self.check_now.wait()
 
     def close(self) -> None:
         for connection in [*self._idle]:
@@ -219,7 +221,8 @@ def version_of(answer: dict[str, object]) -> Version:
     return version["epoch"], version["step"]
 
 
-def post(path: str, media_type: str, body: bytes) -> bytes:
-    """A request with its body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: predictor\r\nContent-Type: {media_type}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def post(path: str, media_type: str, body: bytes, **fields: object) -> bytes:
+    """A request with its body; fields of its head with _ for -."""
+    named = {"Host": "predictor", "Content-Type": media_type, "Content-Length": len(body), **fields}
+    head = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items()]
+    return f"POST {path} HTTP/1.1\r\n{''.join(head)}\r\n".encode() + body

@@ -13,22 +13,31 @@ import orjson
 from si_stream.brokers import open_broker
 from simulators.scenarios import load_scenario
 from tests.serving.balancer import Balancer, post
-from tests.serving.site import Site, wait_for
+from tests.serving.site import MODEL, Site, wait_for
 from tests.serving.verdict import Seen
 from tests.soak.load import Sender
 
 STREAM = "samples"
-SAMPLES_PER_SECOND = 500.0
+SAMPLES_PER_SECOND = 200.0
 FULL_SECONDS = 3.0
 
 
 def requests(task: str) -> list[bytes]:
-    """The ways to ask for the same prediction."""
+    """The ways to ask for the same prediction: of /predict and of the Open Inference Protocol."""
     image = np.zeros((1, 8, 8), np.uint8)
     inputs = image.tolist()
+    tensor = {"name": "input", "datatype": "UINT8", "shape": [1, 8, 8]}
+    question = {"parameters": {"task": task}}
+    in_json = orjson.dumps({"inputs": [tensor | {"data": image.ravel().tolist()}], **question})
+    size = {"parameters": {"binary_data_size": image.nbytes}}
+    head = orjson.dumps({"inputs": [tensor | size], **question})
+    infer, binary = f"/v2/models/{MODEL}/infer", "application/octet-stream"
+    length = {"Inference_Header_Content_Length": len(head)}
     return [
+        post(infer, "application/json", in_json),
+        post(infer, binary, head + image.tobytes(), **length),
         post("/predict", "application/json", orjson.dumps({"task": task, "inputs": inputs})),
-        post(f"/predict?task={task}", "application/octet-stream", image.tobytes()),
+        post(f"/predict?task={task}", binary, image.tobytes()),
     ]
 
 
@@ -77,7 +86,7 @@ def run(
             sender.finish()
             site.close()
     outages = (site.learner_outages, site.predictor_outages)
-    return Seen(answers, publications, *outages), time.time()
+    return Seen(answers, publications, *outages, site.disk_seconds), time.time()
 
 
 def fill_disk(site: Site) -> None:

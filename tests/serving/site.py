@@ -19,6 +19,7 @@ from typing import Any
 
 from deploy.local_process import free_ports
 from services.processes import Child, environment_of
+from si_stream.checkpoints import files
 from si_stream.checkpoints.snapshots import SnapshotStore, read
 from si_stream.checkpoints.store import CheckpointStore, label
 from si_stream.errors import CorruptCheckpoint
@@ -57,13 +58,15 @@ class Site:
         self.learner_outages: list[Outage] = []
         self.predictor_outages: dict[int, list[Outage]] = {n: [] for n in range(predictors)}
         self.publications: dict[Path, Publication] = {}
+        self.disk_seconds: list[float] = []
         self._watched = Event()
         self._watching = Thread(target=self._watch, name="publications", daemon=True)
 
     def start(self) -> None:
         self._watching.start()
+        Thread(target=self._measure_disk, name="disk", daemon=True).start()
         self.learner = Child("learner", settings=self.learner_settings)
-        self.predictors = [Child("predictor", settings=one) for one in self.predictor_settings]
+        self.predictors = [self._predictor(number) for number in range(len(self.ports))]
 
     def all_have_come(self) -> None:
         """What was published before they came was not theirs to serve."""
@@ -90,16 +93,23 @@ class Site:
         self.predictors[number].kill()
         assert self.predictors[number].wait() == -signal.SIGKILL
         dead = time.time()
-        self.predictors[number] = Child("predictor", settings=self.predictor_settings[number])
+        self.predictors[number] = self._predictor(number)
         wait_for(lambda: answers(self.ports[number], "/healthz/ready"), "a predictor's return")
         self.predictor_outages[number].append(Outage(began, time.time(), dead))
 
+    def _predictor(self, number: int) -> Child:
+        def heed(_: str, line: str) -> None:
+            if "WARNING" in line or "ERROR" in line:
+                print(f"predictor {number}: {line}", file=sys.stderr, flush=True)
+
+        return Child("predictor", settings=self.predictor_settings[number], heed=heed)
+
     def roll_back(self) -> None:
-        """To an older checkpoint; the learner ends by itself, and is started again."""
+        """To the last boundary; the learner ends by itself, and is started again."""
         began, settings = time.time(), self.learner_settings
-        paths = [*CheckpointStore(settings.directory).newest_first()]
-        older = label(paths[len(paths) // 2])
-        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", older]
+        store = CheckpointStore(settings.directory)
+        kept = (path for path in store.newest_first() if store.manifest(path).at_boundary)
+        command = [sys.executable, "-P", "-m", "services", "rollback", "--to", label(next(kept))]
         ended = subprocess.run(
             command, env=environment_of(settings), check=False, capture_output=True, text=True
         )
@@ -115,7 +125,19 @@ class Site:
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
-        """No file of the learner can grow beyond a size that a snapshot has, as on a full disk."""
+        """Nothing more goes onto the learner's disk; where it shares it with others, no file of its
+        grows beyond a size that any snapshot has, as on a full disk."""
+        directory = self.learner_settings.directory
+        if directory.is_mount():
+            filler = directory / "filler"
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(2**16))
+            try:
+                yield
+            finally:
+                filler.unlink()
+            return
         assert self.learner is not None
         process = self.learner._process.pid
         before = resource.prlimit(process, resource.RLIMIT_FSIZE)
@@ -125,6 +147,15 @@ class Site:
             yield
         finally:
             resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+
+    def _measure_disk(self) -> None:
+        """How long a disk takes to hold a file, which a predictor waits for before it serves it."""
+        path = self.predictor_settings[0].directory.with_name("measured")
+        while not self._watched.wait(0.2):
+            path.write_bytes(bytes(2**18))
+            began = time.monotonic()
+            files.sync(path)
+            self.disk_seconds.append(time.monotonic() - began)
 
     def _watch(self) -> None:
         """Note each snapshot, and when it was given its name."""
@@ -145,7 +176,7 @@ def chosen(directory: Path, **groups: dict[str, Any]) -> Settings:
         "compute": {"device": "cpu"},
         # Many are kept, so that each is seen by who notes them.
         "snapshots": {"interval_seconds": 1, "keep": 20},
-        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 50},
+        "checkpoints": {"interval_seconds": 1, "keep_at_boundaries": 20},
         **groups,
     }
     values["model"] = values["model"] | {"name": MODEL}

@@ -157,12 +157,13 @@ def _registry_of(running: Running) -> CollectorRegistry:
 
 def _metrics(registry: CollectorRegistry) -> Members:
     found = {}
-    for collector in dict.fromkeys(registry._names_to_collectors.values()):
+    for collector in [*registry._collector_to_names]:
         labels = getattr(collector, "_labelnames", None)
         for family in collector.collect():
             if not family.name.startswith("process_"):
                 of_family = labels if labels is not None else getattr(family, "_labelnames", ())
                 found[family.name] = {"type": family.type, "labels": [*of_family]}
+    assert found
     return found
 
 

@@ -45,8 +45,10 @@ class Place:
             raise cannot_write(directory, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._file.close()
+            if not isinstance(error, BlockingIOError):  # a file system that knows no locks, say
+                raise cannot_write(directory, error) from error
             raise SettingsError(
                 f"another predictor keeps its copy in {directory}; give this one a --directory of "
                 f"its own, or have it follow that copy with --source {directory}"

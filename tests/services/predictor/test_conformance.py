@@ -15,4 +15,4 @@ def test_every_answer_is_as_documented(teacher: Teacher) -> None:
         running.wait_until_ready()
         endless = ["/events"]
         asked = assert_conforms(running.url, {"Authorization": f"Bearer {TOKEN}"}, endless)
-    assert "POST /predict" in asked
+    assert asked >= {"POST /predict", "POST /v2/models/{model}/infer", "GET /tasks", "GET /source"}
