@@ -20,7 +20,7 @@ from services.predictor.mirror.learner import SourceLearner
 from services.web.files import PIECE_BYTES
 from si_stream import events
 from si_stream.checkpoints import files
-from si_stream.checkpoints.snapshots import SnapshotStore
+from si_stream.checkpoints.snapshots import SUFFIX, SnapshotStore
 from si_stream.settings import PredictorOptions
 from tests.memory import memory_within
 from tests.services.learner_api.serving import answers
@@ -494,7 +494,7 @@ def test_to_look_at_a_large_copy_takes_no_memory(copy: Path) -> None:
     content = bytes(64 * 2**20)
     here = copy / "epochs/000001/snapshots"
     here.mkdir(parents=True)
-    path = here / files.name(1, files.sha256(content), snapshots.SUFFIX)
+    path = here / files.name(1, files.sha256(content), SUFFIX)
     path.write_bytes(content)
     del content
     with closing(SourceLearner(PredictorOptions(source="http://127.0.0.1:1"))) as nobody:
