@@ -60,11 +60,14 @@ class Site:
         self.publications: dict[Path, Publication] = {}
         self.disk_seconds: list[float] = []
         self._watched = Event()
-        self._watching = Thread(target=self._watch, name="publications", daemon=True)
+        self._watching = [
+            Thread(target=self._watch, name="publications"),
+            Thread(target=self._measure_disk, name="disk"),
+        ]
 
     def start(self) -> None:
-        self._watching.start()
-        Thread(target=self._measure_disk, name="disk", daemon=True).start()
+        for thread in self._watching:
+            thread.start()
         self.learner = Child("learner", settings=self.learner_settings)
         self.predictors = [self._predictor(number) for number in range(len(self.ports))]
 
@@ -79,6 +82,9 @@ class Site:
             if child is not None:
                 child.kill()
                 child.wait()
+        for thread in self._watching:
+            if thread.ident is not None:
+                thread.join()
 
     def kill_learner(self) -> None:
         """And start it again at once, as an orchestrator does."""
