@@ -41,7 +41,7 @@ def main(
         ),
     ] = LATEST,
 ) -> None:
-    """Set the speed of SI Stream beside its baselines; about eleven minutes on two cores."""
+    """Set the speed of SI Stream beside its baselines; about twenty-five minutes on two cores."""
     unknown = sorted(set(only or ()) - BENCHMARKS.keys())
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")

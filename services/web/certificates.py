@@ -20,7 +20,8 @@ from si_stream.errors import SettingsError
 from si_stream.settings.web import WebOptions
 
 logger = logging.getLogger(__name__)
-SOON_SECONDS = 14 * 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
+SOON_SECONDS = 14 * DAY_SECONDS
 
 
 class Pair(NamedTuple):
@@ -45,17 +46,14 @@ class Certificate:
     def __init__(self, setting: str, pair: Pair) -> None:
         self._setting = setting
         self._pair = pair
-        self._complaint = ""
+        self._warned_seconds = 0.0
         self._seen = self._looks()
         self.context, self.ends_seconds = self._tried()
-        if (left := self.ends_seconds - time.time()) < SOON_SECONDS:
-            logger.warning(
-                "%s_certificate_file: %s runs out in %.1f days; renew it on disk, no restart is "
-                "needed", setting, pair.certificate, left / 86400,
-            )  # fmt: skip
+        self._warn_if_it_ends_soon()
 
     def renew(self) -> bool:
         """Take up what has changed on disk; whether there was something that works."""
+        self._warn_if_it_ends_soon()
         seen = self._looks()
         if seen == self._seen:
             return False
@@ -68,6 +66,18 @@ class Certificate:
             return False
         logger.info("took up the renewed certificate %s", self._pair.certificate)
         return True
+
+    def _warn_if_it_ends_soon(self) -> None:
+        """Once a day."""
+        now = time.time()
+        left = self.ends_seconds - now
+        if left < SOON_SECONDS and now - self._warned_seconds > DAY_SECONDS:
+            self._warned_seconds = now
+            logger.warning(
+                "%s_certificate_file: %s runs out in %.1f days; renew it on disk, no restart is "
+                "needed",
+                *(self._setting, self._pair.certificate, left / DAY_SECONDS),
+            )
 
     def _looks(self) -> list[Looks]:
         """Empty where one of them cannot be found, as between a removal and a writing."""

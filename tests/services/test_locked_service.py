@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -277,7 +278,7 @@ def test_no_secret_is_in_anything_that_is_said_or_written(service: Service) -> N
         process = Path("/proc") / str(child._process.pid)
         service.told.append((process / "cmdline").read_text())
         child.ask_to_stop()
-        child.wait()
+        assert child.wait() in {0, -signal.SIGALRM}  # its own, on a machine that is too busy
     place = service.authority.directory.parent
     written = [
         path

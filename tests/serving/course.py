@@ -86,7 +86,7 @@ def run(
             sender.finish()
             site.close()
     outages = (site.learner_outages, site.predictor_outages)
-    return Seen(answers, publications, *outages), time.time()
+    return Seen(answers, publications, *outages, site.disk_seconds), time.time()
 
 
 def fill_disk(site: Site) -> None:

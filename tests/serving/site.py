@@ -19,6 +19,7 @@ from typing import Any
 
 from deploy.local_process import free_ports
 from services.processes import Child, environment_of
+from si_stream.checkpoints import files
 from si_stream.checkpoints.snapshots import SnapshotStore, read
 from si_stream.checkpoints.store import CheckpointStore, label
 from si_stream.errors import CorruptCheckpoint
@@ -57,13 +58,18 @@ class Site:
         self.learner_outages: list[Outage] = []
         self.predictor_outages: dict[int, list[Outage]] = {n: [] for n in range(predictors)}
         self.publications: dict[Path, Publication] = {}
+        self.disk_seconds: list[float] = []
         self._watched = Event()
-        self._watching = Thread(target=self._watch, name="publications", daemon=True)
+        self._watching = [
+            Thread(target=self._watch, name="publications"),
+            Thread(target=self._measure_disk, name="disk"),
+        ]
 
     def start(self) -> None:
-        self._watching.start()
+        for thread in self._watching:
+            thread.start()
         self.learner = Child("learner", settings=self.learner_settings)
-        self.predictors = [Child("predictor", settings=one) for one in self.predictor_settings]
+        self.predictors = [self._predictor(number) for number in range(len(self.ports))]
 
     def all_have_come(self) -> None:
         """What was published before they came was not theirs to serve."""
@@ -76,6 +82,9 @@ class Site:
             if child is not None:
                 child.kill()
                 child.wait()
+        for thread in self._watching:
+            if thread.ident is not None:
+                thread.join()
 
     def kill_learner(self) -> None:
         """And start it again at once, as an orchestrator does."""
@@ -90,9 +99,16 @@ class Site:
         self.predictors[number].kill()
         assert self.predictors[number].wait() == -signal.SIGKILL
         dead = time.time()
-        self.predictors[number] = Child("predictor", settings=self.predictor_settings[number])
+        self.predictors[number] = self._predictor(number)
         wait_for(lambda: answers(self.ports[number], "/healthz/ready"), "a predictor's return")
         self.predictor_outages[number].append(Outage(began, time.time(), dead))
+
+    def _predictor(self, number: int) -> Child:
+        def heed(_: str, line: str) -> None:
+            if "WARNING" in line or "ERROR" in line:
+                print(f"predictor {number}: {line}", file=sys.stderr, flush=True)
+
+        return Child("predictor", settings=self.predictor_settings[number], heed=heed)
 
     def roll_back(self) -> None:
         """To the last boundary; the learner ends by itself, and is started again."""
@@ -137,6 +153,15 @@ class Site:
             yield
         finally:
             resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+
+    def _measure_disk(self) -> None:
+        """How long a disk takes to hold a file, which a predictor waits for before it serves it."""
+        path = self.predictor_settings[0].directory.with_name("measured")
+        while not self._watched.wait(0.2):
+            path.write_bytes(bytes(2**18))
+            began = time.monotonic()
+            files.sync(path)
+            self.disk_seconds.append(time.monotonic() - began)
 
     def _watch(self) -> None:
         """Note each snapshot, and when it was given its name."""

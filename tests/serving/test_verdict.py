@@ -26,7 +26,7 @@ def answer(ended: float, version: Version | None, predictor: int | None = 0) -> 
 def seen(*answers: Answer, published: Publication | None = None, **outages: list[Outage]) -> Seen:
     publications = [published or Publication((1, 1), 0.0)]
     of_predictor = {0: outages.get("predictor", [])}
-    return Seen([*answers], publications, outages.get("learner", []), of_predictor)
+    return Seen([*answers], publications, outages.get("learner", []), of_predictor, [0.01])
 
 
 WELL = (answer(1.0, (1, 1)), answer(2.0, (1, 2)), answer(3.0, (2, 1)))

@@ -45,6 +45,7 @@ class Seen(NamedTuple):
     publications: list[Publication]
     learner_outages: list[Outage]
     predictor_outages: dict[int, list[Outage]]
+    disk_seconds: list[float]
 
 
 def failures(seen: Seen) -> tuple[list[Answer], list[Answer]]:
@@ -139,6 +140,7 @@ def figures(seen: Seen, until: float) -> dict[str, Any]:
         "worst_seconds_to_serve_the_newest": round(max(one.seconds for one in waited), 3),
         "too_late": [one._asdict() for one in waited if one.seconds > NEWEST_SECONDS][:10],
         "answer_milliseconds": spread(milliseconds),
+        "fsync_seconds": spread(seen.disk_seconds),
     }
 
 

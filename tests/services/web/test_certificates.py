@@ -145,10 +145,17 @@ def test_one_that_has_run_out_or_not_begun_is_refused(
         Certificate("predictor.tls", authority.certificate("old", begins=begins, ends=ends))
 
 
-def test_one_that_runs_out_soon_is_warned_of(
-    authority: Authority, caplog: pytest.LogCaptureFixture
+def test_one_that_runs_out_soon_is_warned_of_each_day(
+    authority: Authority, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_three_days = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 3 * 86400 + 60))
     with caplog.at_level(logging.WARNING):
-        Certificate("learner.tls", authority.certificate("short", ends=in_three_days))
-    assert "runs out in 3.0 days" in caplog.text
+        certificate = Certificate("learner.tls", authority.certificate("short", ends=in_three_days))
+        assert not certificate.renew()
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 86_401)
+        assert not certificate.renew()
+    assert [record.args[2] for record in caplog.records if isinstance(record.args, tuple)] == [
+        pytest.approx(3, abs=0.01),
+        pytest.approx(2, abs=0.01),
+    ]
