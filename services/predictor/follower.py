@@ -118,9 +118,11 @@ class Follower:
             try:
                 self.look()
                 complaint = ""
-            except OSError as error:
+            except Exception as error:  # a fault of ours must not end the following
                 if str(error) != complaint:  # once, not at every look
-                    logger.warning("cannot look for snapshots in %s: %s", self.directory, error)
+                    fault = None if isinstance(error, OSError) else error
+                    said = ("cannot look for snapshots in %s: %s", self.directory, error)
+                    logger.warning(*said, exc_info=fault)
                 complaint = str(error)
             if self._stopping.wait(self.interval_seconds):
                 return

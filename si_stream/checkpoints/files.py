@@ -25,7 +25,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,6 +179,20 @@ def read_checked(path: Path, digest: str, limit_bytes: int | None = None) -> byt
     Raises:
         CorruptCheckpoint: they are not, cannot be read, or are more than the limit.
     """
+    with _checked(path, digest, limit_bytes) as (file, size):
+        return file.read(size)
+
+
+def require_digest(path: Path, digest: str, limit_bytes: int | None = None) -> None:
+    """As `read_checked`, of which nothing is held."""
+    with _checked(path, digest, limit_bytes):
+        pass
+
+
+@contextmanager
+def _checked(
+    path: Path, digest: str, limit_bytes: int | None
+) -> Iterator[tuple[BufferedReader, int]]:
     try:
         with open_regular(path) as file:
             if limit_bytes is not None:
@@ -187,7 +201,8 @@ def read_checked(path: Path, digest: str, limit_bytes: int | None = None) -> byt
             size = file.tell()
             if found == digest:
                 file.seek(0)
-                return file.read(size)
+                yield file, size
+                return
     except OSError as error:
         raise CorruptCheckpoint(f"{path} cannot be read: {error.strerror}") from error
     raise CorruptCheckpoint(

@@ -191,7 +191,7 @@ class SnapshotStore:
 
     def newest_first(self) -> Iterator[Path]:
         """Every snapshot, by name alone: the highest epoch's last one first."""
-        for epoch in sorted(self.epochs.glob("[0-9]*"), reverse=True):
+        for epoch in sorted(self.epochs.glob("[0-9]" * 6), reverse=True):
             yield from files.newest_first(epoch / "snapshots")
 
 

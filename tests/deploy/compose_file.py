@@ -29,6 +29,8 @@ COMPOSE = read("compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 COMMANDS = [name for name in OURS if "entrypoint" not in SERVICES[name]]
+# For Java, and the script that starts it.
+OF_THE_START = {"KAFKA_HEAP_OPTS", "EXTRA_ARGS"}
 # Of the broker; what cannot be the same outside of the container.
 OF_THE_PLACE = {
     "advertised.listeners",
@@ -72,11 +74,11 @@ def published(name: str) -> dict[int, list[int]]:
 def broker_properties() -> dict[str, str]:
     """As the image's start script makes them of its variables."""
     environment: dict[str, Any] = SERVICES["kafka"]["environment"]
-    assert all(key.startswith("KAFKA_") for key in environment)
+    assert all(key.startswith("KAFKA_") for key in environment.keys() - OF_THE_START)
     return {
         key.removeprefix("KAFKA_").lower().replace("_", "."): str(value)
         for key, value in environment.items()
-        if key != "KAFKA_HEAP_OPTS"  # Java's
+        if key not in OF_THE_START
     }
 
 

@@ -223,6 +223,13 @@ def test_the_broker_takes_what_the_stream_takes_and_makes_no_topic_by_itself() -
     assert properties["auto.create.topics.enable"] == "false"
 
 
+def test_the_broker_writes_no_log_that_outgrows_its_room() -> None:
+    """Its start script's default has Java log each collection, into ten files of 100 MB."""
+    kafka = SERVICES["kafka"]
+    assert "-loggc" not in kafka["environment"]["EXTRA_ARGS"].split()
+    assert any(entry.startswith("/opt/kafka/logs:") for entry in kafka["tmpfs"])
+
+
 def test_prometheus_has_the_shipped_rules_and_jobs_at_the_addresses_there() -> None:
     here, shipped = read("compose/prometheus.yml"), read("prometheus/prometheus.yml")
     assert here["global"] == shipped["global"]

@@ -34,7 +34,7 @@ def test_each_command_of_ours_is_one(capsys: pytest.CaptureFixture[str]) -> None
     typed = [
         command[command.index("--") + 1 :] if "--" in command else command for command in COMMANDS
     ]
-    ours = [command[1:] for command in typed if command[0] == "si-stream"]
+    ours = [command[1:] for command in typed if command[0].rpartition("/")[2] == "si-stream"]
     assert {words[0] for words in ours} >= {"serve", "status"}
     for words in ours:
         options = [word for word in words if word.startswith("--")]

@@ -14,7 +14,7 @@ from services.command import main
 from services.exit_codes import EXIT_CODES
 from services.learner import STOP_SECONDS
 from services.predictor.server import DRAIN_SECONDS
-from si_stream.errors import IdentityMismatch, SettingsError
+from si_stream.errors import BrokerError, IdentityMismatch, SettingsError
 from si_stream.settings import load_settings
 from tests.deploy.serving_image import ROOT
 
@@ -69,6 +69,15 @@ def test_its_command_and_its_variables_are_the_programs(
         monkeypatch.setenv(name, text)
     state = Path("/var/lib", value(unit, "StateDirectory"))
     assert load_settings().directory.is_relative_to(state)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_it_is_started_again_for_as_long_as_it_takes(unit: str) -> None:
+    """A learner whose broker is away at its start ends within seconds, with a code of its own."""
+    assert value(unit, "Restart") == "on-failure"
+    assert value(unit, "StartLimitIntervalSec") == "0"
+    never = value(unit, "RestartPreventExitStatus").split()
+    assert str(EXIT_CODES[BrokerError]) not in never
 
 
 @pytest.mark.parametrize("unit", UNITS)

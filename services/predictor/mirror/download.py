@@ -61,6 +61,7 @@ class Download:
                 self._begin_anew()
             elif not _goes_on(response, self.count):
                 raise SourceUnusable(f"{response.url} cannot be had ({response.status_code})")
+            self._reserve(response, limit_bytes - self.count)
             for piece in learner.content(response, limit_bytes - self.count):
                 self.file.write(piece)
                 self.hash.update(piece)
@@ -69,13 +70,20 @@ class Download:
                     raise InterruptedError
         return True
 
+    def _reserve(self, response: httpx.Response, limit_bytes: int) -> None:
+        """Room for what is to come: where there is none, it need not be sent to find that out."""
+        length = response.headers.get("content-length", "")
+        can = hasattr(os, "posix_fallocate")  # not on macOS
+        if can and length.isdigit() and 0 < int(length) <= limit_bytes:
+            os.posix_fallocate(self.file.fileno(), self.count, int(length))
+
     def _begin_anew(self) -> None:
         self.file.seek(0)
         self.file.truncate()
         self.count, self.hash = 0, hashlib.sha256()
 
     def commit(self) -> None:
-        self.file.flush()
+        self.file.truncate(self.count)
         os.fsync(self.file.fileno())
         self.file.close()
         self.path.rename(self.offered.path)

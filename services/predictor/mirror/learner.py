@@ -87,6 +87,8 @@ class SourceLearner:
             own["Authorization"] = f"Bearer {token}"
         try:
             with self._client.stream(method, path, headers=own) as response:
+                if method == "HEAD":
+                    response.read()  # nothing; else the connection is not used again
                 self._require_answer(response)
                 self.answered_at = time.monotonic()
                 yield response

@@ -78,7 +78,7 @@ class Mirror:
         self.reachable = False
         self._stopping = Event()
         self._status_path = directory / STATUS
-        self._snapshots = SnapshotCopies(directory, self.learner, self._stopping.is_set)
+        self._snapshots = SnapshotCopies(directory, self.learner, self._is_to_stop)
         self._journal = JournalCopy(directory, self.learner)
         self._story_seen = float("-inf")  # when there was no more of it
         self._complaints: dict[str, Complaint] = {}  # by what it is of
@@ -107,7 +107,7 @@ class Mirror:
         return self._snapshots.taken
 
     def _follow(self) -> None:
-        tries = 0
+        tries, before = 0, None
         # Before it is known what was there, anything would seem to be newer.
         while self._try("the copy from before", self._begin) is not None:
             if self._stopping.wait(AWAY_SECONDS):
@@ -118,19 +118,25 @@ class Mirror:
             more = False
             if trouble is None and self._story_is_due():
                 more = self._look_at_story()
+            tries = tries + 1 if trouble == before else 0
+            before = trouble
             if trouble is None:
-                tries = 0
                 delay = 0.0 if more else LOOK_SECONDS
             else:
                 most = DAMAGED_SECONDS if trouble == "damaged" else AWAY_SECONDS
                 delay = min(most, LOOK_SECONDS * 2 ** min(tries, 16))
-                tries += 1
             # Predictors that lost their learner at the same time come back each at its own.
             self._stopping.wait(delay * random.uniform(0.7, 1.0))
 
     def _begin(self) -> None:
         self._snapshots.begin()
         self._journal.begin()
+
+    def _is_to_stop(self) -> bool:
+        """Asked while a snapshot comes, which may take longer than a learner's state counts."""
+        if self._story_is_due():
+            self._look_at_story()
+        return self._stopping.is_set()
 
     def _story_is_due(self) -> bool:
         wait = WATCHED_SECONDS if self.watched() else UNWATCHED_SECONDS

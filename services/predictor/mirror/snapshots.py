@@ -79,7 +79,7 @@ class SnapshotCopies:
             named = files.parse_name(path)
             assert named is not None
             try:
-                files.read_checked(path, named[1], LIMIT_BYTES)
+                files.require_digest(path, named[1], LIMIT_BYTES)
             except CorruptCheckpoint as error:
                 logger.warning("%s; it is downloaded again", error)
                 path.unlink()

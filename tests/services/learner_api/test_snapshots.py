@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,19 @@ def test_the_higher_epoch_is_the_newer_one(teacher: Teacher, client: httpx.Clien
     teacher.publish(epoch=2, step=1)
     teacher.publish(epoch=1, step=9)
     assert client.head("/snapshots/newest").headers["si-stream-epoch"] == "2"
+
+
+def test_a_copy_of_an_epoch_under_another_name_is_passed_over(
+    teacher: Teacher, client: httpx.Client
+) -> None:
+    path = teacher.publish()
+    epoch = path.parents[1]
+    shutil.copytree(epoch, epoch.with_name("000001.bak"))
+    assert (
+        client.head("/snapshots/newest")
+        .headers["content-location"]
+        .endswith(f"/000001/{path.name}")
+    )
 
 
 def test_looking_for_a_newer_one_reads_no_file(teacher: Teacher, client: httpx.Client) -> None:

@@ -318,6 +318,34 @@ def test_a_directory_that_cannot_be_read_is_complained_of_once(
     assert caplog.text.count("cannot look for snapshots") == 1
 
 
+def test_a_copy_of_an_epoch_under_another_name_is_passed_over(
+    teacher: Teacher, follower: Follower, tmp_path: Path
+) -> None:
+    teacher.publish()
+    follower.look()
+    shutil.copytree(tmp_path / "epochs/000001", tmp_path / "epochs/000001.bak")
+    teacher.teach()
+    teacher.publish()
+    follower.look()
+    assert served_version(follower) == (1, 6)
+
+
+def test_a_fault_of_ours_is_logged_once_with_its_traceback_and_ends_nothing(
+    teacher: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = Follower(tmp_path, interval_seconds=0.001)
+    store = follower._store
+    del follower._store  # a fault as good as any
+    follower.start()
+    wait_for(lambda: "cannot look for snapshots" in caplog.text)
+    time.sleep(0.05)  # some more looks
+    follower._store = store
+    teacher.publish()
+    wait_for(lambda: follower.loads > 0)
+    follower.stop()
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_snapshots_are_swapped_under_load_without_a_failed_or_mixed_answer(
     tmp_path: Path,
 ) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ import pytest
 
 from services.journal import Journal
 from services.predictor.mirror import mirror, snapshots
+from services.predictor.mirror.learner import SourceLearner
 from services.web.files import PIECE_BYTES
 from si_stream import events
-from si_stream.checkpoints.snapshots import SnapshotStore
+from si_stream.checkpoints import files
+from si_stream.checkpoints.snapshots import SUFFIX, SnapshotStore
+from si_stream.settings import PredictorOptions
+from tests.memory import memory_within
 from tests.services.learner_api.serving import answers
 from tests.services.predictor.mirror.scripted import Asked, Script, scripted, with_snapshot
 from tests.services.predictor.serving import (
@@ -93,10 +98,19 @@ def goes_on_to_fail(running: Running, reason: str) -> None:
     wait_for(lambda: failures(running, reason) > before + 2)
 
 
-def has_received(running: Running, count: float) -> None:
+def receives_more(running: Running) -> None:
     followed = running.app.metrics.mirror
     assert followed is not None
-    wait_for(lambda: followed.learner.received_bytes > count)
+    before = followed.learner.received_bytes
+    wait_for(lambda: followed.learner.received_bytes > before)
+
+
+def cut_surely(proxy: TcpProxy) -> None:
+    """Also where what still comes was on its way from a connection that is cut already."""
+    before = proxy.cut_connections
+    while proxy.cut_connections == before:
+        sleep(0.01)
+        proxy.cut()
 
 
 def large(teacher: Teacher, pieces: int = 64) -> Path:
@@ -262,9 +276,9 @@ def test_a_connection_that_is_cut_again_and_again_only_costs_time(
         TcpProxy(0, int(there.rpartition(":")[2])) as proxy,
         serving(copy, source=f"http://127.0.0.1:{proxy.port}") as running,
     ):
-        for share in (0.1, 0.4, 0.7):
-            has_received(running, share * path.stat().st_size)
-            proxy.cut()
+        for _ in range(3):
+            receives_more(running)
+            cut_surely(proxy)
         running.wait_until_ready()
         assert proxy.cut_connections >= 3
         assert failures(running, "damaged") == 0
@@ -348,6 +362,73 @@ def test_what_is_not_whole_is_thrown_away_and_what_is_served_stays(
     assert {path.name for path in here.iterdir()} == contents.keys()
 
 
+def test_what_comes_whole_after_a_long_time_away_is_not_waited_for_as_what_is_damaged(
+    teacher: Teacher, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "DAMAGED_SECONDS", 3600.0)
+    path = teacher.publish()
+    content = path.read_bytes()
+    spoilt: list[bool] = []
+
+    def once_altered(asked: Asked) -> None:
+        answer = cut_short(content) if not spoilt else lambda one: one.answer(200, content)
+        spoilt.append(True)
+        answer(asked)
+
+    with (
+        scripted(lambda asked: asked.answer(502)) as learner,
+        serving(copy, source=learner.url) as running,
+    ):
+        wait_for(lambda: failures(running, "away") > 12)  # 0.03 s, doubled each time, are minutes
+        learner.script = with_snapshot(path, once_altered)
+        serves(running, 1, 3)
+        assert failures(running, "damaged") == 1
+
+
+def test_while_a_snapshot_comes_slowly_the_learners_state_is_looked_at(
+    teacher: Teacher, copy: Path
+) -> None:
+    path = large(teacher, pieces=4)
+    content = path.read_bytes()
+    looked: list[bool] = []
+
+    def slowly(asked: Asked) -> None:
+        asked.answer(200, content[:-20], Content_Length=str(len(content)))
+        for place in range(len(content) - 20, len(content)):
+            if any(one[1] == "/health" for one in learner.asked):
+                break
+            asked.wfile.write(content[place : place + 1])
+            sleep(0.05)
+        else:
+            place = len(content)
+        looked.append(place < len(content))
+        asked.wfile.write(content[place:])
+
+    with (
+        scripted(with_snapshot(path, slowly)) as learner,
+        serving(copy, source=learner.url) as running,
+    ):
+        running.wait_until_ready()
+    assert looked == [True]
+
+
+def test_one_connection_is_asked_on_again_and_again() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def script(asked: Asked) -> None:
+        seen.append(asked.client_address)
+        asked.answer(304 if len(seen) % 2 else 200, Content_Length="1000")
+
+    with scripted(script) as server:
+        learner = SourceLearner(PredictorOptions(source=server.url))
+        with closing(learner):
+            for _ in range(4):
+                with learner.asked("HEAD", "/snapshots/newest"):
+                    pass
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
 def test_what_is_no_learner_is_told_of(copy: Path) -> None:
     with (
         scripted(lambda asked: asked.answer(200, b"<html>")) as learner,
@@ -409,11 +490,25 @@ def test_a_copy_that_was_altered_on_the_disk_is_downloaded_again(
     assert brought.read_bytes() == path.read_bytes()
 
 
+def test_to_look_at_a_large_copy_takes_no_memory(copy: Path) -> None:
+    content = bytes(64 * 2**20)
+    here = copy / "epochs/000001/snapshots"
+    here.mkdir(parents=True)
+    path = here / files.name(1, files.sha256(content), SUFFIX)
+    path.write_bytes(content)
+    del content
+    with closing(SourceLearner(PredictorOptions(source="http://127.0.0.1:1"))) as nobody:
+        copies = snapshots.SnapshotCopies(copy, nobody, lambda: False)
+        with memory_within(16):
+            copies.begin()
+    assert copies._newest == path
+
+
 @contextmanager
-def full_disk() -> Iterator[None]:
+def full_disk(room_bytes: int = 16) -> Iterator[None]:
     """No file may grow beyond a few bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, before[1]))
     try:
         yield
     finally:
@@ -437,6 +532,24 @@ def test_a_disk_that_is_full_costs_the_newer_ones_until_there_is_room(
         wait_for(lambda: source(running)["problem"] is None)
     said = [r.message for r in caplog.records if r.message.startswith("snapshots: cannot write")]
     assert len(said) == 1
+
+
+def test_that_there_is_no_room_is_found_out_before_a_snapshot_comes(
+    teacher: Teacher, copy: Path
+) -> None:
+    path = large(teacher, pieces=16)
+    content = path.read_bytes()
+    with (
+        scripted(lambda asked: asked.answer(503)) as learner,
+        serving(copy, source=learner.url) as running,
+    ):
+        followed = running.app.metrics.mirror
+        assert followed is not None
+        with full_disk(len(content) // 2):
+            learner.script = with_snapshot(path, lambda asked: asked.answer(200, content))
+            wait_for(lambda: failures(running, "disk") > 2)
+            assert followed.learner.received_bytes < len(content) / 4
+        running.wait_until_ready()
 
 
 def test_while_it_cannot_look_at_what_it_had_it_takes_nothing(
