@@ -8,6 +8,7 @@ product of several rows may differ in the last bits from that of one.
 from __future__ import annotations
 
 import asyncio
+import math
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ class Batch:
         self.task = task
         self.waiting: list[Waiting] = []
         self.rows = 0
+        self.began = math.inf
+        """When it was computed, in seconds of the monotonic clock."""
 
     def add(self, waiting: Waiting) -> None:
         self.waiting.append(waiting)
@@ -49,6 +52,7 @@ class Batch:
 
     def compute(self) -> bool:
         """For all whose deadline has not passed and whose clients are still there, if any are."""
+        self.began = monotonic()
         there = []
         for waiting in self.waiting:
             if waiting.result.done():
@@ -121,7 +125,8 @@ class Batches:
         batch.add(Waiting(inputs, receive, result))
         if batch.rows >= MAX_ROWS:
             self._close(key, batch)
-        return await kept(deadline, result), monotonic() - since
+        probabilities_BC = await kept(deadline, result)
+        return probabilities_BC, batch.began - since
 
     def _close(self, key: tuple[Served, int], batch: Batch) -> None:
         if self._open.get(key) is batch:

@@ -3,6 +3,7 @@
 Invariant: a request has come whole within `REQUEST_SECONDS`, and its head has `HEAD_BYTES` at most,
 or its connection ends; so does one whose client reads nothing for `SEND_SECONDS`. More than
 `max_connections` are never open. So a client that dribbles, or goes silent, holds none for long.
+No more than `PIPELINED` requests wait behind the one that is being answered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from services.web.problems import LATER, MEDIA_TYPE, Kind, Problem
 REQUEST_SECONDS = 30.0
 SEND_SECONDS = 60.0  # for the 64 KiB that the kernel does not take: a kilobyte a second
 HEAD_BYTES = 64 * 1024
+PIPELINED = 32  # the framework would take thousands at once; browsers and libraries send none
 REFUSED_SECONDS = 2.0
 
 NOT_HTTP = Kind(400, "not-http", "It is not HTTP", "what was sent is not HTTP/1.1")
@@ -34,6 +36,12 @@ HEAD_TOO_LARGE = Kind(
     "head-too-large",
     "The request's head is too large",
     f"address and headers have more than {HEAD_BYTES} bytes together; shorten them",
+)
+PIPELINE_FULL = Kind(
+    429,
+    "pipeline-full",
+    "Too many requests are sent without waiting for an answer",
+    f"more than {PIPELINED} requests wait on one connection; wait for answers before sending more",
 )
 TOO_MANY_CONNECTIONS = Kind(
     503,
@@ -57,7 +65,10 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, *arguments, **options)
         self._max_connections = config.max_connections
         self._began: float | None = None
-        """When the request began that has not come whole yet; a new connection counts as one."""
+        """When the request began that has not come whole yet. One whose bytes have not begun counts
+        too: on a new connection, or when the one before has been answered."""
+        self._running: RequestResponseCycle | None = None
+        """The request that is being answered, or was at last; `cycle` is the last one of all."""
         self._stalled: float | None = None
         """Since when the client reads nothing of what it was sent."""
         self._head_bytes: int | None = None
@@ -91,20 +102,37 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = None
         if self._refused is not None:
             return
+        if len(self.pipeline) >= PIPELINED:
+            self._refuse(PIPELINE_FULL)
+            return
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > HEAD_BYTES:
             self._refuse(HEAD_TOO_LARGE)
             return
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
         if self._refused is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._began = None
-        if self._refused is None:
-            super().on_message_complete()
+        if self._refused is not None:
+            return
+        self._began = self.loop.time() if self.cycle.response_complete else None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
+        else:
+            self._began = self.loop.time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._give_up()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -130,23 +158,29 @@ class Connection(HttpToolsProtocol):
             self._refuse(TOO_SLOW)
 
     def _refuse(self, kind: Kind) -> None:
-        """End the connection; with a problem, where no other answer is to come before it.
+        """End the connection; with a problem, where no other answer has begun.
 
         What is still sent is read, and thrown away, for a moment: the kernel would answer it with a
         reset, in which the problem is lost.
         """
         self._refused = self.loop.time()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True  # what the application says now is too late
-            if cycle.response_started or self.pipeline:  # another answer is on its way
-                self.transport.close()
-                return
+        running = self._running
+        self._give_up()
+        if running and running.response_started and not running.response_complete:
+            self.transport.close()
+            return
         self.transport.write(_answer(kind))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:  # TLS
             self.transport.close()
+
+    def _give_up(self) -> None:
+        """What the application says now is too late, and what waits is not begun."""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
 
 def _answer(kind: Kind) -> bytes:

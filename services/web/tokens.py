@@ -31,7 +31,7 @@ class Tokens:
         setting: the dotted key of the token; that of the file ends in ``_file``.
 
     Raises:
-        SettingsError: the file cannot be read, or holds what is no token.
+        SettingsError: the file cannot be read, or there is what is no token.
     """
 
     def __init__(self, setting: str, value: SecretStr | None, file: Path | None) -> None:
@@ -42,7 +42,7 @@ class Tokens:
         self._complaint = ""
         self._tokens: list[bytes] = []
         if value is not None:
-            self._tokens = [value.get_secret_value().encode()]
+            self._tokens = _checked(setting, [value.get_secret_value()])
         elif file is not None:
             self._read(file)
 
@@ -86,13 +86,22 @@ class Tokens:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
             raise SettingsError(f"{setting} cannot be read: {reason}") from None
-        tokens = [line.strip() for line in lines if line.strip()]
-        if not tokens:
-            raise SettingsError(f"{setting} is empty; put a token in it")
-        for number, token in enumerate(tokens, 1):
-            if len(token) < LEAST_LENGTH or not (token.isascii() and token.isprintable()):
-                raise SettingsError(
-                    f"{setting} holds what is no token (its {number}.): one has {LEAST_LENGTH} "
-                    "printable ASCII characters or more"
-                )
-        self._tokens, self._seen = [token.encode() for token in tokens], seen
+        self._tokens, self._seen = _checked(setting, lines), seen
+
+
+def _checked(setting: str, lines: list[str]) -> list[bytes]:
+    """Without the space around them, which no header carries.
+
+    Raises:
+        SettingsError: there is none, or what a header cannot carry.
+    """
+    tokens = [line.strip() for line in lines if line.strip()]
+    if not tokens:
+        raise SettingsError(f"{setting} is empty; put a token in it")
+    for number, token in enumerate(tokens, 1):
+        if len(token) < LEAST_LENGTH or not (token.isascii() and token.isprintable()):
+            raise SettingsError(
+                f"{setting} holds what is no token (its {number}.): one has {LEAST_LENGTH} "
+                "printable ASCII characters or more"
+            )
+    return [token.encode() for token in tokens]

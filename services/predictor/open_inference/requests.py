@@ -8,6 +8,7 @@ Other parameters and members, which may belong to an extension, are passed over.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from si_stream.errors import MalformedRequest, WrongInput
 from si_stream.settings import PredictorOptions
 
 JSON_LENGTH = b"inference-header-content-length"
+LENGTH = re.compile(rb"\d{1,18}")
 REFUSED = {
     "classification": "take the outputs probabilities, label and class instead",
     "shared_memory_region": "send and take the tensors in the bodies",
@@ -52,7 +54,7 @@ def infer(options: PredictorOptions, scope: Scope, headers: Headers) -> Read:
     """See `services.predictor.question.Form`."""
     address = scope["path"].removeprefix(PREFIX).removesuffix(INFER)
     given = headers.get(JSON_LENGTH)
-    if given is not None and not given.isdigit():
+    if given is not None and not LENGTH.fullmatch(given):
         raise MalformedRequest(
             f"the header Inference-Header-Content-Length is {text_of(given)}; send the bytes of "
             "the JSON before the tensors', or leave it out where there are none"

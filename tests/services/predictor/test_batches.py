@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from services.predictor.batches import MAX_ROWS
+from tests.services.predictor.held_up import held_up, serving_held
 from tests.services.predictor.open_inference.asking import client_of, tensor_of
 from tests.services.predictor.serving import (
     ROWS,
@@ -152,6 +154,22 @@ def test_a_client_that_has_gone_is_not_computed_for(
         gone = {"reason": "client-gone"}
         assert value(predictor, "si_stream_prediction_requests_rejected_total", **gone) == 1
         assert value(predictor, "si_stream_predictions_total") == MAX_ROWS - 1
+
+
+def test_the_wait_that_is_measured_ends_when_the_batch_is_computed(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    held_seconds = 0.5
+    with serving_held(tmp_path, batch_window_seconds=LONG) as predictor:
+        inputs = np.zeros((MAX_ROWS, 4), np.uint8)
+        with held_up():
+            answer = pool.submit(ask, predictor, inputs)
+            wait_for(lambda: predictor.app.prediction.admission.inside == 1)
+            threading.Event().wait(held_seconds)
+        assert answer.result().status_code == 200
+        waited = value(predictor, "si_stream_prediction_wait_seconds_sum")
+        all_in_all = value(predictor, "si_stream_prediction_duration_seconds_sum")
+    assert all_in_all - waited > held_seconds / 2
 
 
 def test_inputs_whose_task_is_chosen_are_computed_by_themselves(tmp_path: Path) -> None:

@@ -235,6 +235,18 @@ def test_a_body_that_promises_too_much_is_refused_before_it_is_sent(predictor: R
     assert b"of 9999999999999 bytes is too large, the limit is 20000" in answer
 
 
+@pytest.mark.parametrize(("length", "told"), [(20_001, b"413"), (len(body()), b"100")])
+def test_who_asks_first_is_told_to_send_the_body_only_if_it_will_be_read(
+    length: int, told: bytes, predictor: Running
+) -> None:
+    lines = (*HEAD, b"Expect: 100-continue", b"Content-Length: %d" % length, b"", b"")
+    with predictor.connect() as connection:
+        connection.sendall(b"\r\n".join(lines))
+        assert connection.recv(12) == b"HTTP/1.1 " + told
+        if told == b"100":
+            assert send(connection, body()).startswith(b" Continue\r\n\r\nHTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("pieces", [1, 100], ids=["with its length", "in pieces"])
 def test_a_client_that_sends_far_too_much_still_learns_why(pieces: int, predictor: Running) -> None:
     content = bytes(10_000_000 // pieces)

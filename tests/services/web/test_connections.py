@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -28,8 +29,13 @@ def usual() -> Iterator[str]:
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        body = await Request(scope, receive).body()
+    if scope["type"] == "http" and scope["path"] == "/unread":
+        await Response(b"unread")(scope, receive, send)
+    elif scope["type"] == "http":
+        try:
+            body = await Request(scope, receive).body()
+        except ClientDisconnect:
+            return
         answer = bytes(LARGE_BYTES) if scope["path"] == "/large" else body
         await Response(answer)(scope, receive, send)
 
@@ -63,6 +69,7 @@ def assert_problem(answer: bytes, status: int, name: str) -> None:
 
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+ANSWERED = HEAD + b"Content-Length: 0\r\n\r\n"
 DRIBBLES = {
     "nothing": b"",
     "half a line": b"PO",
@@ -70,7 +77,8 @@ DRIBBLES = {
     "half a header": HEAD + b"X-Name: val",
     "half a body": HEAD + b"Content-Length: 100\r\n\r\nhalf",
     "half a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n64\r\nhalf",
-    "a second request": HEAD + b"Content-Length: 0\r\n\r\n" + HEAD,
+    "a second request": ANSWERED + HEAD,
+    "empty lines after a request": ANSWERED + b"\r\n",
 }
 
 
@@ -82,7 +90,7 @@ def test_requests_that_do_not_come_are_given_up(monkeypatch: pytest.MonkeyPatch)
             opened[name].sendall(sent)
         for name, connection in opened.items():
             answer = read_to_end(connection)
-            if name == "a second request":
+            if DRIBBLES[name].startswith(ANSWERED):
                 answer = answer.partition(b"content-length: 0\r\n\r\n")[2]
             assert_problem(answer, 408, "too-slow")
         assert httpx.post(url, content=b"well").content == b"well"
@@ -103,6 +111,18 @@ def test_one_that_dribbles_without_a_pause_is_given_up_too(
             except TimeoutError:
                 continue
     assert_problem(answer, 408, "too-slow")
+
+
+def test_one_whose_body_comes_after_its_answer_is_not_held_open_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with answering() as url, connect(url) as connection:
+        connection.sendall(b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        while not connection.recv(65536).endswith(b"unread"):
+            continue
+        connection.sendall(b"late")
+        assert_problem(read_to_end(connection), 408, "too-slow")
 
 
 def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +157,41 @@ def test_a_head_that_is_too_large_is_refused(head: bytes, ending: bytes, usual: 
             connection.sendall(b"X: y\r\n" * 50_000)
         assert_problem(read_to_end(connection), 431, "head-too-large")
     assert httpx.post(usual, content=b"well").content == b"well"
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_in_their_order(usual: str) -> None:
+    with connect(usual) as connection:
+        texts = [b"%d." % number for number in range(connections.PIPELINED)]
+        connection.sendall(
+            b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text for text in texts)
+        )
+        connection.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        bodies = [part.partition(b"\r\n\r\n")[2] for part in read_to_end(connection).split(b"HTTP")]
+    assert bodies == [b"", *texts, b""]
+
+
+def test_thousands_of_them_are_not_kept(usual: str) -> None:
+    with connect(usual) as connection:
+        connection.sendall(GET * 1000)
+        assert_problem(read_to_end(connection), 429, "pipeline-full")
+    assert httpx.post(usual, content=b"well").content == b"well"
+
+
+def test_what_was_asked_before_nonsense_is_given_up_without_a_fault(
+    usual: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(usual) as connection:
+        connection.sendall(GET * 3 + b"nonsense\r\n\r\n")
+        assert_problem(read_to_end(connection), 400, "not-http")
+    with connect(usual) as connection:
+        connection.sendall(GET * 3)
+        reset = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    assert httpx.post(usual, content=b"well").content == b"well"
+    assert not caplog.records
 
 
 def test_a_head_within_the_limit_and_a_large_body_are_read(usual: str) -> None:

@@ -46,6 +46,21 @@ def test_a_door_opens_to_its_token_alone(authorization: str | None, opens: bool)
     assert Tokens("learner.token", SecretStr(TOKEN), None).open_to(given) is opens
 
 
+def test_space_around_one_from_the_environment_is_none_of_it() -> None:
+    padded = Tokens("learner.token", SecretStr(f" {TOKEN}\n"), None)
+    assert padded.open_to(f"Bearer {TOKEN}".encode())
+    assert padded.first() == TOKEN
+
+
+@pytest.mark.parametrize("given", ["geheimnis-\u00e9", "a-token\tof-two", "short \n\n\n", " " * 8])
+def test_what_no_header_can_carry_is_refused_and_not_shown(given: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^learner\.token (holds what is no|is empty)"
+    ) as caught:
+        Tokens("learner.token", SecretStr(given), None)
+    assert given.strip() not in str(caught.value) or not given.strip()
+
+
 def test_without_a_token_it_opens_to_nobody() -> None:
     none = Tokens("learner.token", None, None)
     assert not none

@@ -156,6 +156,7 @@ LYING = [
     ("a header of 0", binary(with_bytes(), bytes(8), "0"), "not JSON"),
     ("a header below 0", binary(with_bytes(), bytes(8), "-1"), "is '-1'"),
     ("a header that is no number", binary(with_bytes(), bytes(8), "x"), "is 'x'"),
+    ("a header of digits without end", binary(with_bytes(), bytes(8), "1" * 5000), "is '111"),
     ("a header of other digits", binary(with_bytes(), bytes(8), "\xb2"), "is '\\xb2'"),
     ("no header", {"content": json.dumps(with_bytes()).encode() + bytes(8)}, "not JSON"),
     ("nothing", {"content": b""}, "not JSON"),
