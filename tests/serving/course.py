@@ -12,7 +12,7 @@ import orjson
 
 from si_stream.brokers import open_broker
 from simulators.scenarios import load_scenario
-from tests.serving.balancer import Balancer, post
+from tests.serving.balancer import Answer, Balancer, Version, post
 from tests.serving.site import MODEL, Site, wait_for
 from tests.serving.verdict import Seen
 from tests.soak.load import Sender
@@ -80,13 +80,21 @@ def run(
                     act()
             time.sleep(2 * calm_seconds)
             publications = sorted(site.publications.values(), key=lambda one: one.at)
-            time.sleep(calm_seconds)  # for what was published last
+            newest = publications[-1].version
+            wait_for(
+                lambda: set(range(predictors)) <= at_least(newest, balancer.answers), str(newest)
+            )
         finally:
             answers = balancer.finish() if balancer._thread.ident else []
             sender.finish()
             site.close()
     outages = (site.learner_outages, site.predictor_outages)
     return Seen(answers, publications, *outages, site.disk_seconds), time.time()
+
+
+def at_least(version: Version, answers: list[Answer]) -> set[int | None]:
+    """The predictors that have answered by such a snapshot or a newer one."""
+    return {one.predictor for one in list(answers) if one.version and one.version >= version}
 
 
 def fill_disk(site: Site) -> None:

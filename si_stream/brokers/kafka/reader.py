@@ -246,8 +246,9 @@ class KafkaReader(Reader):
 
     def _explained(self, error: Exception) -> Exception:
         try:
-            if isinstance(error, OffsetOutOfRangeError):
+            if isinstance(error, OffsetOutOfRangeError | LogTruncationError):
                 self._require_the_same_stream(self._broker.stream_id(self._stream))
+            if isinstance(error, OffsetOutOfRangeError):
                 for place, offset in error.args[0].items():
                     watermarks = self._broker.watermarks(self._stream, place.partition)
                     check_offset(self._stream, place.partition, offset, watermarks)
