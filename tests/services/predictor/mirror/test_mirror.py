@@ -577,9 +577,10 @@ def test_a_fault_of_ours_is_logged_once_with_its_traceback_and_ends_nothing(
     teacher.publish()
     with serving(copy, source=there) as running:
         serves(running, 1, 3)
-        wait_for((copy / "status.json").exists)  # that look is over
         followed = running.app.metrics.mirror
         assert followed is not None
+        followed.reachable = False
+        wait_for(lambda: followed.reachable)  # that look is over
         epochs = followed._snapshots._epochs
         del followed._snapshots._epochs  # a fault as good as any
         teacher.publish(epoch=2)
