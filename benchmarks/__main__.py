@@ -54,12 +54,16 @@ def main(
                 figures[name] = _run(name, effort)
             except NotAvailable as error:
                 print(f"{name} is skipped: {error}")
-    entries = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
-    code = commit()
-    entries |= {name: {**found._asdict(), "commit": code} for name, found in figures.items()}
-    output.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+                continue
+            _write(output, name, figures[name])  # at once: a later one may fail
     Console().print(_table(figures))
     print(f"written to {output}")
+
+
+def _write(output: Path, name: str, found: Figure) -> None:
+    entries = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
+    entries[name] = {**found._asdict(), "commit": commit()}
+    output.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
 def _run(name: str, effort: Effort) -> Figure:

@@ -39,7 +39,7 @@ def learner_start_seconds(effort: Effort) -> Figure:
         def start() -> float:
             settings = Settings(
                 directory=Path(folder) / f"model-{next(numbers)}",
-                stream=StreamOptions(broker=broker_url),
+                stream=StreamOptions(broker=broker_url, retention="all"),
                 compute=ComputeOptions(device="cpu"),
                 learner=LearnerOptions(metrics_port=0),
                 **PRESETS["split-mnist"],
