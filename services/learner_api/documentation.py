@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.learner_api.problems import KINDS
-from services.web.documentation import Responses, problem_responses
+from services.web.documentation import Responses, in_path, problem_responses
 from services.web.files import NOT_SATISFIABLE
 from si_stream.errors import Gone, NoSnapshotYet, NothingThere
 
@@ -67,19 +67,11 @@ SNAPSHOT: dict[str, Any] = {
     },
     "openapi_extra": {
         "parameters": [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "description": description,
-                "schema": {"type": "string"},
-            }
-            for name, description in (
-                ("epoch", "as six digits or more"),
-                ("name", "NUMBER-SHA256.safetensors, as the newest one's Content-Location has it"),
-            )
+            in_path("epoch", "as six digits or more"),
+            in_path("name", "NUMBER-SHA256.safetensors, as the newest's Content-Location has it"),
+            *NOT_NEWER,
+            *RANGE,
         ]
-        + [*NOT_NEWER, *RANGE]
     },
 }
 JOURNAL: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 from services.predictor.predict import JSON, ROWS
 from services.predictor.problems import KINDS, NO_ROOM
 from services.predictor.served import WAYS
-from services.web.documentation import problem_responses
+from services.web.documentation import in_path, problem_responses
 from services.web.problems import UNKNOWN_ROUTE
 from si_stream.errors import NoSnapshotYet, ShuttingDown
 
@@ -25,17 +25,8 @@ NO_PLACE = problem_responses([NO_ROOM])
 
 PAGE_FILE: dict[str, Any] = {
     "parameters": [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": description,
-            "schema": {"type": "string"},
-        }
-        for name, description in (
-            ("version", "of the file: another version has another address"),
-            ("name", "of the file"),
-        )
+        in_path("version", "of the file: another version has another address"),
+        in_path("name", "of the file"),
     ]
 }
 

@@ -60,6 +60,18 @@ def problem_responses(kinds: Iterable[Kind]) -> Responses:
 FAULT = problem_responses([])
 
 
+def in_path(name: str, description: str, example: str | None = None) -> dict[str, Any]:
+    """A part of a path that a route reads by itself."""
+    parameter: dict[str, Any] = {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+    return parameter if example is None else parameter | {"example": example}
+
+
 def complete_openapi(app: FastAPI, requests: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Generate the document, and add what the routes refer to: problems, and requests' schemas."""
     schemas = app.openapi().setdefault("components", {}).setdefault("schemas", {})

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from services.predictor.open_inference import schemas
 from services.predictor.problems import INFERENCE_KINDS
-from services.web.documentation import problem_responses
+from services.web.documentation import in_path, problem_responses
 from si_stream.errors import NoSnapshotYet, ShuttingDown, UnknownModel
 
 REFERENCE = "#/components/schemas/{model}"
@@ -32,24 +32,13 @@ MODEL_PROBLEMS = problem_responses(
 )
 
 
-def _in_path(name: str, description: str, example: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string"},
-        "example": example,
-    }
-
-
-MODEL = _in_path(
+MODEL = in_path(
     "model",
     "The model's name, or name/task for the head of a task; the task's slashes may be left as they "
     "are.",
     "si-stream/digits-0-1",
 )
-VERSION = _in_path(
+VERSION = in_path(
     "version", "EPOCH.STEP of a snapshot; the newest alone is served, any other is a 404.", "1.300"
 )
 LENGTH: dict[str, Any] = {
