@@ -54,15 +54,15 @@ def main(
                 figures[name] = _run(name, effort)
             except NotAvailable as error:
                 print(f"{name} is skipped: {error}")
-                continue
-            _write(output, name, figures[name])  # at once: a later one may fail
+            _write(output, figures)  # at once: a later one may fail
     Console().print(_table(figures))
     print(f"written to {output}")
 
 
-def _write(output: Path, name: str, found: Figure) -> None:
+def _write(output: Path, figures: dict[str, Figure]) -> None:
     entries = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
-    entries[name] = {**found._asdict(), "commit": commit()}
+    code = commit()
+    entries |= {name: {**found._asdict(), "commit": code} for name, found in figures.items()}
     output.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
