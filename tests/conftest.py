@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+
+from tests.real_parts import missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,20 +31,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _missing(reason: str) -> NoReturn:
-    """The test is skipped, or fails where ``SI_STREAM_REQUIRE_REAL=1`` asks for real parts."""
-    if os.environ.get("SI_STREAM_REQUIRE_REAL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def _real_data(*folders: str) -> Path:
     """The directory ``SI_STREAM_DATA``, if it holds the folders."""
     root = os.environ.get("SI_STREAM_DATA")
-    missing = [folder for folder in folders if not root or not (Path(root) / folder).is_dir()]
-    if root and not missing:
-        return Path(root)
-    _missing(f"needs {', '.join(missing)} in the directory SI_STREAM_DATA (it is {root!r})")
+    absent = [folder for folder in folders if not root or not (Path(root) / folder).is_dir()]
+    if not root or absent:
+        missing(f"needs {', '.join(absent)} in the directory SI_STREAM_DATA (it is {root!r})")
+    return Path(root)
 
 
 @pytest.fixture(scope="session")
@@ -55,39 +50,37 @@ def cifar_root() -> Path:
     return _real_data("cifar-10-batches-py", "cifar-100")
 
 
-@pytest.fixture(scope="session")
-def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
-    """A Kafka broker of these tests alone, which they may kill and start again."""
-    from deploy.kafka.local_broker import LocalBroker, Login
+@contextmanager
+def _running(broker: LocalBroker) -> Iterator[LocalBroker]:
     from deploy.local_process import NotAvailable
 
-    login = Login("learner", "only-for-tests")
-    broker = LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)
     try:
         broker.start()
     except NotAvailable as error:
-        _missing(f"needs a Kafka broker: {error}")
+        missing(f"needs a Kafka broker: {error}")
     try:
         yield broker
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def local_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A Kafka broker of these tests alone, which they may kill and start again."""
+    from deploy.kafka.local_broker import LocalBroker, Login
+
+    login = Login("learner", "only-for-tests")
+    with _running(LocalBroker(tmp_path_factory.mktemp("kafka"), login=login, detour=True)) as kafka:
+        yield kafka
 
 
 @pytest.fixture(scope="module")
 def compose_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """One with the properties of deploy/compose.yaml."""
-    from deploy.local_process import NotAvailable
     from tests.deploy.compose_file import a_broker
 
-    broker = a_broker(tmp_path_factory.mktemp("compose"))
-    try:
-        broker.start()
-    except NotAvailable as error:
-        _missing(f"needs a Kafka broker: {error}")
-    try:
+    with _running(a_broker(tmp_path_factory.mktemp("compose"))) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +95,13 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def kcat() -> str:
     """The command of kcat, with which people write to Kafka and read from it."""
-    return shutil.which("kcat") or _missing("needs kcat (Debian, Ubuntu: apt install kcat)")
+    return shutil.which("kcat") or missing("needs kcat (Debian, Ubuntu: apt install kcat)")
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
     """The command that checks rules and metrics; Prometheus comes with it."""
-    return shutil.which("promtool") or _missing(
+    return shutil.which("promtool") or missing(
         "needs promtool (Debian, Ubuntu: apt install prometheus)"
     )
 
@@ -116,7 +109,7 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def amtool() -> str:
     """The command that checks a configuration of Alertmanager; that comes with it."""
-    return shutil.which("amtool") or _missing(
+    return shutil.which("amtool") or missing(
         "needs amtool (Debian, Ubuntu: apt install prometheus-alertmanager)"
     )
 
@@ -148,7 +141,7 @@ def dashboard_types() -> Path:
     try:
         return fetch_types()
     except NotAvailable as error:
-        _missing(f"needs Grafana's types: {error}")
+        missing(f"needs Grafana's types: {error}")
 
 
 @contextmanager
@@ -161,7 +154,7 @@ def _started(kind: type[Monitor]) -> Iterator[Callable[..., Monitor]]:
             try:
                 return stack.enter_context(kind(*arguments, **options))
             except NotAvailable as error:
-                _missing(f"needs {kind.package}: {error}")
+                missing(f"needs {kind.package}: {error}")
 
         yield start
 
@@ -169,13 +162,13 @@ def _started(kind: type[Monitor]) -> Iterator[Callable[..., Monitor]]:
 @pytest.fixture(scope="session")
 def curl() -> str:
     """The command of curl, which the README and the demo show."""
-    return shutil.which("curl") or _missing("needs curl")
+    return shutil.which("curl") or missing("needs curl")
 
 
 @pytest.fixture(scope="session")
 def cpp_compiler() -> str:
     """What torch.compile compiles with on a CPU."""
-    return shutil.which("g++") or _missing("needs g++, a C++ compiler")
+    return shutil.which("g++") or missing("needs g++, a C++ compiler")
 
 
 @pytest.fixture(scope="session")
@@ -183,28 +176,28 @@ def kustomize() -> list[str]:
     """The command that makes manifests of a folder; kubectl has it built in."""
     if program := shutil.which("kustomize"):
         return [program, "build"]
-    kubectl = shutil.which("kubectl") or _missing("needs kubectl or kustomize")
+    kubectl = shutil.which("kubectl") or missing("needs kubectl or kustomize")
     return [kubectl, "kustomize"]
 
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> str:
     """The command that checks units without a systemd that runs."""
-    return shutil.which("systemd-analyze") or _missing("needs systemd-analyze (Debian: systemd)")
+    return shutil.which("systemd-analyze") or missing("needs systemd-analyze (Debian: systemd)")
 
 
 @pytest.fixture(scope="session")
 def mounts_of_its_own() -> None:
     """A process can be given mounts that nobody else sees, and another user (Linux, root)."""
-    missing = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]
-    if missing or os.geteuid():
-        _missing(f"needs root and {', '.join(missing) or 'nothing more'} (util-linux, coreutils)")
+    absent = [name for name in ("unshare", "chroot", "setpriv") if not shutil.which(name)]
+    if absent or os.geteuid():
+        missing(f"needs root and {', '.join(absent) or 'nothing more'} (util-linux, coreutils)")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser of this machine, without a window. None is downloaded."""
-    path = shutil.which("chromium") or _missing("needs chromium (Debian: apt install chromium)")
+    path = shutil.which("chromium") or missing("needs chromium (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

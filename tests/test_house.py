@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_parts import missing
+
 ROOT = Path(__file__).parents[1]
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|work|workspace|builds)/\w")
 INSTALLING = {"constraints.txt", "pyproject.toml", "Makefile", "Dockerfile", ".ci/run"}
@@ -24,7 +26,7 @@ def tracked_texts() -> dict[str, str]:
         check=False,
     )
     if listed.returncode:
-        pytest.skip(f"not a git checkout: {listed.stderr.strip()}")
+        missing(f"not a git checkout: {listed.stderr.strip()}")
     texts = {}
     for name in listed.stdout.splitlines():
         path = ROOT / name
