@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from services.dead_letter_commands import dead_letters
 from services.exit_codes import INTERRUPTED, exit_code
 from services.flags import (
     AcceptChanges,
@@ -30,7 +31,8 @@ from services.flags import (
     Stream,
     load,
 )
-from si_stream.errors import SettingsError, SIStreamError
+from services.topic_commands import topics
+from si_stream.errors import SIStreamError
 from si_stream.settings import Settings, as_toml, load_settings
 from simulators.command import simulate
 from simulators.reproductions.command import reproduce
@@ -190,134 +192,8 @@ def predictor(
 
 app.command("simulate")(simulate)
 app.add_typer(reproduce, name="reproduce")
-
-dead_letters = typer.Typer(
-    no_args_is_help=True, help="Messages that could not be learned from: see them, send them again."
-)
 app.add_typer(dead_letters, name="dead-letters")
-OfReason = Annotated[
-    str | None, typer.Option("--reason", metavar="REASON", help="Only of this reason.")
-]
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    context: typer.Context,
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-    reason: OfReason = None,
-) -> None:
-    """Each with its id, where it came from and what is wrong."""
-    from services.dead_letters import list_letters
-
-    settings = load(context).settings
-    list_letters(settings, reason)
-
-
-@dead_letters.command("show")
-def show_dead_letter(
-    context: typer.Context,
-    letter_id: Annotated[str, typer.Argument(metavar="ID")],
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-) -> None:
-    """What is known of it on stderr, the message's own bytes on stdout."""
-    from services.dead_letters import show_letter
-
-    settings = load(context).settings
-    show_letter(settings, letter_id)
-
-
-@dead_letters.command("resubmit")
-def resubmit_dead_letters(
-    context: typer.Context,
-    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-    reason: OfReason = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All of them, or all of the --reason.")
-    ] = False,
-) -> None:
-    """Send messages to the end of the stream again; a bad row without its neighbours."""
-    from services.dead_letters import resubmit_letters
-
-    if not letter_ids and not everything:
-        raise SettingsError("name the ids of the letters to send again, or say --all")
-    settings = load(context).settings
-    resubmit_letters(settings, letter_ids or [], reason)
-
-
-topics = typer.Typer(
-    no_args_is_help=True, help="The stream and that of its dead letters: make them, see them."
-)
 app.add_typer(topics, name="topics")
-
-
-@topics.command("create")
-def create_topics(
-    context: typer.Context,
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-    partitions: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1000, help="Of the stream.", show_default="1, or as many as it has"
-        ),
-    ] = None,
-) -> None:
-    """Make what is missing of them, as `stream.max_message_bytes` and `kafka.*` say."""
-    from services.topics import create_streams
-
-    settings = load(context).settings
-    create_streams(settings, partitions)
-
-
-@topics.command("add-partitions")
-def add_partitions_to_topic(
-    context: typer.Context,
-    total: Annotated[
-        int, typer.Argument(metavar="TOTAL", min=1, max=1000, help="As many as there shall be.")
-    ],
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-) -> None:
-    """Give the stream more partitions; a running learner needs no restart."""
-    from services.topics import add_partitions
-
-    settings = load(context).settings
-    add_partitions(settings, total)
-
-
-@topics.command("show")
-def show_topics(
-    context: typer.Context,
-    file: ConfigFile = None,
-    changes: Changes = None,
-    broker: Broker = None,
-    stream: Stream = None,
-    directory: Directory = None,
-) -> None:
-    """Their ids and size limits, and the low and the high offset of each partition."""
-    from services.topics import show_streams
-
-    settings = load(context).settings
-    show_streams(settings)
 
 
 @app.command("checkpoints")
