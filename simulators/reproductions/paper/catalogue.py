@@ -96,7 +96,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             grid=(0.001, 0.003, 0.01, 0.03, 0.1),
             figure="bars",
             has_dropout=True,
-            seconds_per_epoch=170.0,
+            seconds_per_epoch=95.0,
         ),
         Benchmark(
             name="split-digits",
