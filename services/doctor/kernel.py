@@ -45,7 +45,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def cache_directory(function: Any) -> Path | None:
     """Where Numba keeps what it has compiled of a function; None where it found no such place."""
-    path = function.stats.cache_path
+    path = function.dispatcher.stats.cache_path
     return Path(path) if path else None
 
 

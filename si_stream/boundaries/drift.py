@@ -84,17 +84,17 @@ class Watch:
 
         Those behind it are seen all the same.
         """
-        rows, values = self.signal.read(seen, first)
-        index = self.detector.alarmed(values)
+        samples, values = self.signal.read(seen, first)
+        index = self.detector.alarmed(values) if len(values) else None
         if index is not None:
             # The rest belongs to a task whose end is now known, or to one that is watched anew.
             self.detector.reset()
-        if len(rows):
-            self._parts.append(History(rows + first, values))
+        if len(samples):
+            self._parts.append(History(samples, values))
         oldest = first + len(seen.labels) - self.window_samples
         while self._parts and self._parts[0].samples[-1] < oldest:
             self._parts.popleft()
-        return None if index is None else first + int(rows[index])
+        return None if index is None else int(samples[index])
 
     def history(self, seen: int) -> History:
         """Of the last samples, once so many of the task are seen, with all that its signal can
@@ -123,7 +123,7 @@ class Watch:
         self._parts = deque([History(samples, read)] if len(samples) else [])
         prefix = "signal."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        self.signal.load(own)
+        self.signal.load(own, seen)
 
     def _read(self, seen: int) -> History:
         """Of the window, few values as there may be: it is of so many samples, since a copy of the

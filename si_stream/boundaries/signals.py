@@ -9,7 +9,6 @@ follows from the samples of its task up to then.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
@@ -20,9 +19,11 @@ import torch
 from torch import Tensor
 
 from si_stream.boundaries.detectors import Values
+from si_stream.boundaries.kept_inputs import KeptInputs
 from si_stream.boundaries.options import SignalName
 from si_stream.boundaries.portraits import DRAWN_SAMPLES, Portrait, Sums
 from si_stream.boundaries.sketch import Sketch
+from si_stream.compiling import compiled
 
 Arrays = dict[str, npt.NDArray[Any]]
 USUAL_SHARE = 0.95
@@ -30,8 +31,7 @@ LOOKED_AT = 8
 TOGETHER = 32
 """Inputs are looked at so many at a time, which costs little more than to look at a quarter of
 them. ADWIN checks its window whenever it has been fed so many, so it alarms no later for it."""
-KEPT_BYTES = 8 << 20
-"""Of the last inputs, to look at each of them when there is an alarm."""
+LOOKED_AMONG = TOGETHER * LOOKED_AT
 
 
 class Seen(NamedTuple):
@@ -44,14 +44,13 @@ class Seen(NamedTuple):
 
 
 class Read(NamedTuple):
-    """The numbers ``[m]`` that a signal has of samples, and of which ``[m]``, rising; below 0 are
-    those before the ones that were read last."""
+    """Samples by their numbers in the task ``[m]``, rising, and what a signal says of each."""
 
-    rows: npt.NDArray[np.intp]
+    samples: npt.NDArray[np.int64]
     values: Values
 
 
-NOTHING = Read(np.zeros(0, np.intp), np.zeros(0, np.bool_))
+NOTHING = Read(np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
 
 class Signal(ABC):
@@ -73,8 +72,8 @@ class Signal(ABC):
         """Everything that it goes on from, to the bit."""
         return {}
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:  # noqa: B027
-        """Take over the `state` of an equal one."""
+    def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:  # noqa: B027
+        """Take over the `state` of an equal one, of when so many samples of the task were seen."""
 
 
 class Errors(Signal):
@@ -84,7 +83,7 @@ class Errors(Signal):
 
     def read(self, seen: Seen, first: int) -> Read:
         values: Values = seen.wrong.cpu().numpy()
-        return Read(np.arange(len(values)), values)
+        return Read(np.arange(first, first + len(values)), values)
 
 
 class Losses(Signal):
@@ -97,7 +96,7 @@ class Losses(Signal):
         # Of a head none of whose outputs is open yet every probability is NaN: nothing was given.
         given = torch.softmax(seen.logits, 1).gather(1, labels).squeeze(1).nan_to_num(nan=0.0)
         values: Values = (1.0 - given.cpu().double()).clamp(0.0, 1.0).numpy()
-        return Read(np.arange(len(values)), values)
+        return Read(np.arange(first, first + len(values)), values)
 
 
 class Inputs(Signal):
@@ -117,9 +116,8 @@ class Inputs(Signal):
     def __init__(self, input_shape: tuple[int, ...], labels: int, kept: int) -> None:
         self._sketch = Sketch(input_shape)
         self._labels = labels
-        self._most = kept
+        self._kept = KeptInputs(kept)
         self._usual: npt.NDArray[np.float64]
-        self._waiting: list[npt.NDArray[Any]]
         self.reset()
 
     def read(self, seen: Seen, first: int) -> Read:
@@ -133,19 +131,25 @@ class Inputs(Signal):
             self._usual = np.concatenate((self._usual, self._distances(inputs)))
             self._limits = limits_of(self._usual)
             return NOTHING
-        self._keep(inputs)
-        return self._look(inputs, -first % LOOKED_AT)
+        if len(inputs) <= LOOKED_AMONG:
+            return self._look(inputs, first)
+        parts = [
+            self._look(inputs[begin : begin + LOOKED_AMONG], first + begin)
+            for begin in range(0, len(inputs), LOOKED_AMONG)
+        ]
+        samples, values = zip(*parts, strict=True)
+        return Read(np.concatenate(samples), np.concatenate(values))
 
     def latest(self) -> Values:
-        return self._are_unusual(self._latest()) if self._kept else NOTHING.values
+        return self._are_unusual(self._kept.latest()) if len(self._kept) else NOTHING.values
 
     def reset(self) -> None:
         self._sums = Sums.none(self._labels, self._sketch.size)
         self._portrait: Portrait | None = None
         self._usual = np.zeros(0)
-        self._waiting = []
-        self._kept: deque[npt.NDArray[Any]] = deque()
-        self._kept_samples = 0
+        self._kept.clear()
+        self._next = 0
+        """The number of the next sample to be looked at, a multiple of `LOOKED_AT`."""
 
     def state(self) -> Arrays:
         parts = {"sums": self._sums} | ({"portrait": self._portrait} if self._portrait else {})
@@ -154,63 +158,51 @@ class Inputs(Signal):
             for part, held in parts.items()
             for field in fields(held)
         }
-        kept = {"kept": self._latest()} if self._kept else {}
-        waiting = {"waiting": np.concatenate(self._waiting)} if self._waiting else {}
-        return arrays | kept | waiting | {"usual": self._usual}
+        if len(self._kept):
+            waiting = -((self._next - self._kept.end) // LOOKED_AT)
+            arrays |= {"kept": self._kept.latest(), "waiting": np.array(waiting)}
+        return arrays | {"usual": self._usual}
 
-    def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:
         def read(kind: type[Any], part: str) -> Any:
             return kind(*(torch.tensor(state[f"{part}.{one.name}"]) for one in fields(kind)))
 
+        self.reset()
         self._sums = read(Sums, "sums")
-        self._portrait = None
         if "portrait.means" in state:
             self._take(read(Portrait, "portrait"))
         self._usual = state["usual"].copy()
-        self._waiting = [state["waiting"].copy()] if "waiting" in state else []
-        self._kept = deque([state["kept"].copy()] if "kept" in state else [])
-        self._kept_samples = sum(map(len, self._kept))
         if len(self._usual):
             self._limits = limits_of(self._usual)
+        if "kept" in state:
+            self._kept.add(state["kept"], seen - len(state["kept"]))
+            waiting = state.get("waiting", np.array(0))
+            count = len(waiting) if waiting.ndim else int(waiting)  # once the inputs themselves
+            self._next = next_looked_at(seen) - LOOKED_AT * count
 
     def _take(self, portrait: Portrait) -> None:
         self._portrait = portrait
         factor = torch.linalg.cholesky(portrait.covariance)
-        self._whitening = torch.linalg.inv(factor).T.contiguous()
-        self._means = portrait.means[portrait.counts > 0] @ self._whitening
+        unit = torch.eye(len(factor), dtype=factor.dtype)
+        whitening = torch.linalg.solve_triangular(factor, unit, upper=False).T.contiguous()
+        self._whitening = whitening
+        self._means = (portrait.means[portrait.counts > 0] @ whitening).T.contiguous().numpy()
 
-    def _look(self, inputs: npt.NDArray[Any], start: int) -> Read:
-        """At every eighth from ``start`` on, once there are enough of them."""
-        # Large ones are not kept for long enough to be looked at again at an alarm meanwhile.
-        are_kept = self._fitting(inputs) >= TOGETHER * LOOKED_AT
-        chosen = (self._kept[-1] if are_kept else inputs)[start::LOOKED_AT]
-        if len(chosen):
-            self._waiting.append(chosen)
-        count, together = sum(map(len, self._waiting)), TOGETHER if are_kept else 1
-        if count < together:
+    def _look(self, inputs: npt.NDArray[Any], first: int) -> Read:
+        """At every eighth, once there are enough of them."""
+        self._kept.add(inputs, first)
+        # Large ones are not kept for long enough to be looked at later.
+        are_kept = self._kept.capacity >= 2 * LOOKED_AMONG
+        if not are_kept or self._next < self._kept.first:
+            self._next = next_looked_at(first)
+        count = -((self._next - self._kept.end) // LOOKED_AT)
+        count -= count % TOGETHER if are_kept else 0
+        if not count:
             return NOTHING
-        waiting, ready = np.concatenate(self._waiting), count - count % together
-        self._waiting = [waiting[ready:]] if ready < count else []
-        last = start + LOOKED_AT * (len(chosen) - 1)
-        rows = np.arange(last - LOOKED_AT * (count - 1), last + 1, LOOKED_AT)
-        return Read(rows[:ready], self._are_unusual(waiting[:ready]))
-
-    def _keep(self, inputs: npt.NDArray[Any]) -> None:
-        most = self._fitting(inputs)
-        if not most:
-            return
-        self._kept.append(inputs.copy())
-        self._kept_samples += len(inputs)
-        while self._kept_samples - len(self._kept[0]) >= most:
-            self._kept_samples -= len(self._kept.popleft())
-
-    def _latest(self) -> npt.NDArray[Any]:
-        every = np.concatenate(self._kept)
-        return every[-self._fitting(every) :]
-
-    def _fitting(self, inputs: npt.NDArray[Any]) -> int:
-        """How many like these are kept."""
-        return min(self._most, KEPT_BYTES // inputs[:1].nbytes)
+        samples = self._next + LOOKED_AT * np.arange(count)
+        self._next += LOOKED_AT * count
+        chosen = self._kept.at(samples) if are_kept else inputs[samples - first]
+        return Read(samples, self._are_unusual(chosen))
 
     def _are_unusual(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         distances, (nearest, farthest) = self._distances(inputs), self._limits
@@ -221,9 +213,27 @@ class Inputs(Signal):
         """Squared, of each sample to the nearest label's mean, in units of the spread."""
         # By PyTorch, whose number of threads is a setting.
         white = torch.from_numpy(self._sketch.of(inputs)) @ self._whitening
-        nearest = torch.cdist(white, self._means).amin(1)
-        found: npt.NDArray[np.float64] = nearest.square().numpy()
-        return found
+        return squares_to_nearest(white.numpy(), self._means)
+
+
+@compiled
+def squares_to_nearest(
+    points: npt.NDArray[np.float64], means: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Squared distances ``[n]`` of points ``[n, K]`` to the nearest of means ``[K, L]``."""
+    nearest, squares = np.empty(len(points)), np.empty(means.shape[1])
+    for n in range(len(points)):
+        squares[:] = 0.0
+        for k in range(len(means)):
+            for label in range(len(squares)):
+                squares[label] += (points[n, k] - means[k, label]) ** 2
+        nearest[n] = squares.min()
+    return nearest
+
+
+def next_looked_at(sample: int) -> int:
+    """The first from this one on."""
+    return -(-sample // LOOKED_AT) * LOOKED_AT
 
 
 def limits_of(usual: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from si_stream.compiling import compiled
+
 BINS = 128
 
 
@@ -35,17 +37,25 @@ class Sketch:
         drawn = _mixed(np.arange(elements, dtype=np.uint64))
         bins = (drawn % np.uint64(self.size)).astype(np.intp)
         bins[: self.size] = np.arange(self.size)  # none is empty, and a small input is itself
-        signs = np.where((drawn >> np.uint64(63)) == 1, -1.0, 1.0).astype(np.float32)
-        self._order = np.argsort(bins, kind="stable")
-        self._starts = np.searchsorted(bins[self._order], np.arange(self.size))
-        self._signs = signs[self._order]
-        self._shares = self._signs / np.float32(255)
+        self._bins, self._signs = bins, np.where((drawn >> np.uint64(63)) == 1, -1.0, 1.0)
 
     def of(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """``[n, *input_shape]``, uint8 (as a share of 255) or float32 → ``[n, size]``."""
-        signs = self._shares if inputs.dtype == np.uint8 else self._signs
-        signed = inputs.reshape(len(inputs), -1).take(self._order, axis=1) * signs
-        return np.add.reduceat(signed, self._starts, axis=1).astype(np.float64)
+        sketches = np.zeros((len(inputs), self.size))
+        _add_up(inputs.reshape(len(inputs), -1), self._bins, self._signs, sketches)
+        return sketches / 255 if inputs.dtype == np.uint8 else sketches
+
+
+@compiled
+def _add_up(
+    inputs: npt.NDArray[Any],
+    bins: npt.NDArray[np.intp],
+    signs: npt.NDArray[np.float64],
+    sketches: npt.NDArray[np.float64],
+) -> None:
+    for n in range(len(inputs)):
+        for element in range(len(bins)):
+            sketches[n, bins[element]] += signs[element] * inputs[n, element]
 
 
 def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -70,8 +70,10 @@ class ChannelsLast(nn.Sequential):
     """
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        features: Tensor = super().forward(images_BCHW.to(memory_format=torch.channels_last))
-        return features
+        x: Tensor = images_BCHW.to(memory_format=torch.channels_last)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def cifar_cnn(channels: int, dropout: bool) -> nn.Sequential:

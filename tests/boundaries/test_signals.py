@@ -10,8 +10,9 @@ import torch
 
 from si_stream.boundaries import signals
 from si_stream.boundaries.drift import Alarm, DriftWatch
+from si_stream.boundaries.kept_inputs import KEPT_BYTES
 from si_stream.boundaries.options import DetectionOptions, DetectorKind, SignalName
-from si_stream.boundaries.signals import KEPT_BYTES, LOOKED_AT, Seen, build_signal
+from si_stream.boundaries.signals import LOOKED_AT, Seen, build_signal
 
 SHAPE, LABELS = (12,), 2
 NAMES: tuple[SignalName, ...] = get_args(SignalName)
@@ -83,6 +84,20 @@ def test_saved_and_loaded_anywhere_it_alarms_at_the_same_sample(
     assert first_alarm(before, part(seen, 0, at)) is None
     resumed.load(before.state())
     assert first_alarm(resumed, seen, begin=at) == expected
+
+
+@pytest.mark.parametrize("at", [2240, 2304, 4032])
+def test_a_checkpoint_that_has_the_inputs_waiting_to_be_looked_at_is_gone_on_from(at: int) -> None:
+    """Of an older version; now it has their number, for they are among those that are kept."""
+    seen = drawn(5000, changed_at=4051)
+    before, resumed = watched("inputs"), watched("inputs")
+    assert first_alarm(before, part(seen, 0, at)) is None
+    state = before.state()
+    waiting = at // LOOKED_AT % signals.TOGETHER
+    assert state["inputs/signal.waiting"] == waiting
+    shown = seen.inputs.numpy()[:at:LOOKED_AT]
+    resumed.load(state | {"inputs/signal.waiting": shown[len(shown) - waiting :]})
+    assert first_alarm(resumed, seen, begin=at) == first_alarm(watched("inputs"), seen)
 
 
 def test_labels_that_were_never_seen_are_errors_whatever_the_inputs_look_like() -> None:
@@ -246,4 +261,4 @@ def test_inputs_too_large_to_be_kept_for_long_are_looked_at_at_once() -> None:
     wide = seen._replace(inputs=seen.inputs.repeat(1, KEPT_BYTES // seen.inputs[0].nbytes // 200))
     signal = build_signal("inputs", tuple(wide.inputs.shape[1:]), LABELS, 2048)
     read = [signal.read(part(wide, n, n + 64), n) for n in range(0, 2112, 64)]
-    assert len(read[-1].rows) == 64 // LOOKED_AT
+    assert len(read[-1].samples) == 64 // LOOKED_AT

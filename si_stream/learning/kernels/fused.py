@@ -1,8 +1,8 @@
-"""The update in one pass over memory, on the CPU (Numba, compiled once and then cached).
+"""The update in one pass over memory, on the CPU (Numba).
 
 Per weight and step it reads θ, g, m, v, ω, Ω, θ̃ and writes θ, m, v, ω: 44 bytes, against the 28
-of Adam alone. Invariant: no fast-math, so a weight's bits depend on its own numbers only, not on
-how many weights or threads there are.
+of Adam alone. Invariant: a weight's bits depend on its own numbers only, not on how many weights
+or threads there are.
 """
 
 from __future__ import annotations
@@ -10,26 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from si_stream.compiling import compiled
 from si_stream.learning.kernels.interface import AdamStep, Kernel, SgdStep, Synapses
 
 Array = npt.NDArray[Any]
-F = TypeVar("F", bound=Callable[..., None])
 
 WORTH_A_THREAD = 1 << 16  # weights; below it, handing work over costs more than it saves
-
-
-def compiled(function: F) -> F:
-    try:
-        return cast(F, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
-    except RuntimeError:  # no directory can be written to: compiled anew, in seconds, at each start
-        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 @compiled

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
 from si_stream.errors import SettingsError
 from si_stream.learning.kernels import choose_kernel
-from si_stream.learning.kernels.fused import WORTH_A_THREAD, FusedKernel, compiled
+from si_stream.learning.kernels.fused import WORTH_A_THREAD, FusedKernel
 from si_stream.learning.kernels.interface import AdamStep, Kernel, SgdStep, Synapses
 from si_stream.learning.kernels.plain import PlainKernel
 
@@ -102,11 +100,3 @@ def test_auto_is_numba_on_a_cpu_and_compiled_on_a_gpu() -> None:
 def test_numba_is_refused_on_a_gpu() -> None:
     with pytest.raises(SettingsError, match=r"compute.kernel is 'numba'.*'cuda'.*'auto'"):
         choose_kernel("numba", "cuda", threads=1)
-
-
-def test_without_a_place_to_keep_it_the_machine_code_is_made_anew() -> None:
-    namespace: dict[str, Any] = {}
-    exec("def double(x):\n    return 2 * x", namespace)  # has no file, so no place for a cache
-    double: Any = compiled(namespace["double"])
-    assert double(2.0) == 4.0
-    assert len(double.signatures) == 1

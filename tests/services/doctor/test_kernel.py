@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from services.doctor.kernel import ABOUT, cache_directory, look, of_cache
-from si_stream.learning.kernels.fused import _adam, compiled
+from si_stream.compiling import compiled
+from si_stream.learning.kernels.fused import _adam
 from tests.services.doctor.models import state_of
 from tests.services.test_checkpointing import read_only
 from tests.streams import settings
