@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from simulators.reproductions.jobs import Job, Watcher
 
 LEAST_SHARE = 0.01  # of the work; before, the time left is anybody's guess
+LINE_SECONDS = 300.0  # without one, where lines are all there is
 
 
 class Screen:
@@ -38,18 +39,25 @@ class Screen:
 
 
 class Lines(Watcher):
-    """A line for each job that is done, and how long the others may take."""
+    """A line for each job that is done, and now and then one of how far the others are."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._estimate = Estimate(jobs)
         self._count, self._finished = len(jobs), 0
+        self._last = time.monotonic()
 
     def going(self, job: Job, share: float) -> None:
         self._estimate.note(job, share)
+        if time.monotonic() - self._last >= LINE_SECONDS:
+            self._say(f"{self._estimate.share:.0%} done")
 
     def done(self, job: Job, line: str) -> None:
         self._estimate.note(job, 1.0)
         self._finished += 1
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
         place = f"{self._finished} of {self._count} runs"
         told = ", ".join(part for part in (place, self._estimate.left()) if part)
         print(f"{line} ({told})", file=sys.stderr, flush=True)

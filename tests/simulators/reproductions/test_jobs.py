@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from si_stream.errors import ProcessEnded, SettingsError
+from simulators.reproductions import screen
 from simulators.reproductions.jobs import Job, Watcher, run_jobs
 from simulators.reproductions.screen import Estimate, Lines
 from tests.simulators.reproductions.working import Dying, Failing, Waiting, Writing
@@ -62,3 +63,15 @@ def test_the_time_left_counts_long_jobs_for_more(capsys: pytest.CaptureFixture[s
     lines = Lines([long, short])
     lines.done(long, "it went well")
     assert capsys.readouterr().err.startswith("it went well (1 of 2 runs, ")
+
+
+def test_where_there_are_no_bars_a_long_run_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job("long", 5400.0, Failing())
+    lines = Lines([job])
+    lines.going(job, 0.24)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(screen, "LINE_SECONDS", 0.0)
+    lines.going(job, 0.25)
+    assert capsys.readouterr().err.startswith("25% done (0 of 1 runs, ")
