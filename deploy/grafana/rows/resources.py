@@ -17,6 +17,7 @@ def panels() -> list[Panel]:
         *(_memory(), _device_memory(), _cpu()),
         *(_checkpoint_time(), _checkpoint_size(), _descriptors()),
         *(_requests(), _in_flight(), _chosen()),
+        *(_waiting(), _wait(), _turned_away()),
     ]
 
 
@@ -189,3 +190,38 @@ def _chosen() -> Panel:
     )
     by_choice = f"sum by (choose) ({rate(of('si_stream_predictions_chosen_total'))})"
     return lines(about, Query(by_choice, "{{choose}}"))
+
+
+def _waiting() -> Panel:
+    about = About(
+        "Requests waiting",
+        "For predictions: read, waiting or being answered. At most predictor.max_waiting; near it "
+        "more come than are answered, and the next is turned away.",
+        COUNT,
+    )
+    return lines(about, Query(of("si_stream_prediction_requests_waiting"), "{{instance}}"))
+
+
+def _wait() -> Panel:
+    about = About(
+        "Time in the queue",
+        "How long a request waited for those before it, or for others of its batch. Beside the "
+        "whole time of a prediction it is small, but where more come than are answered.",
+        SECONDS,
+    )
+    histogram = "si_stream_prediction_wait_seconds"
+    shares = {"half": 0.5, "99 of 100": 0.99}
+    return lines(
+        about, *(Query(quantile(share, histogram), name) for name, share in shares.items())
+    )
+
+
+def _turned_away() -> Panel:
+    about = About(
+        "Requests turned away",
+        "By reason. Overloaded (429), deadline-passed (504): start another predictor. Client-gone: "
+        "its patience was shorter than the wait. Body-too-slow (408): its network.",
+        PER_SECOND,
+    )
+    rejected = rate(of("si_stream_prediction_requests_rejected_total"))
+    return lines(about, Query(f"sum by (reason) ({rejected})", "{{reason}}"))

@@ -21,6 +21,7 @@ LOOK_AT = {
     "SIStreamHoldoutOld": ("Tasks now", "Samples each second"),
     "SIStreamAlarmStorm": ("Detector's alarms", "Accuracy before training (prequential)"),
     "SIStreamLagRising": ("Samples each second", "Step time", "Read ahead"),
+    "SIStreamRetentionNear": ("Retention margin", "Lag by partition"),
     "SIStreamPartitionEmpty": ("Partition awaited", "Lag by partition"),
     "SIStreamNoSample": ("Samples each second", "Broker away", "Lag by partition"),
     "SIStreamDeadLetters": ("Faults", "Samples each second"),
@@ -29,6 +30,7 @@ LOOK_AT = {
     "SIStreamWritingFails": ("Faults", "Writing a checkpoint"),
     "SIStreamPredictorOld": ("Steps", "Epochs", "Snapshots loaded"),
     "SIStreamSourceAway": ("Steps", "Epochs", "Snapshots loaded"),
+    "SIStreamPredictorOverloaded": ("Requests turned away", "Requests waiting", "CPU"),
     "SIStreamLearnerDown": ("Memory", "Faults", "Steps"),
     "SIStreamPredictorDown": ("Memory", "Requests each second"),
 }

@@ -32,6 +32,8 @@ SEVERITIES = {
     "SIStreamPartitionEmpty": "page",
     "SIStreamPredictorDown": "page",
     "SIStreamPredictorOld": "page",
+    "SIStreamPredictorOverloaded": "ticket",
+    "SIStreamRetentionNear": "ticket",
     "SIStreamSourceAway": "ticket",
     "SIStreamWritingFails": "ticket",
 }
