@@ -344,6 +344,14 @@ def test_these_are_the_secrets() -> None:
     assert named == SECRET_KEYS
 
 
+def test_a_request_cannot_be_made_to_wait_for_others_past_its_deadline() -> None:
+    told = r"batch_window_seconds 0\.5 is no less than deadline_seconds 0\.5, .* make it a few"
+    window = {"predictor.batch_window_seconds": 0.5}
+    with pytest.raises(SettingsError, match=told):
+        load_settings(overrides=window | {"predictor.deadline_seconds": 0.5})
+    load_settings(overrides=window | {"predictor.deadline_seconds": 0.6})
+
+
 def test_a_certificate_without_its_key_is_refused_and_a_proxy_that_has_no_address(
     tmp_path: Path,
 ) -> None:

@@ -7,7 +7,7 @@ looks at files and the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -144,6 +144,16 @@ class PredictorOptions(WebOptions, SourceOptions):
         "and answers 1.4 to 4 times as many under load. 0: each is computed by itself, since a "
         "batch may give other last bits",
     )
+
+    @model_validator(mode="after")
+    def _nobody_waits_for_others_past_the_deadline(self) -> Self:
+        if self.batch_window_seconds >= self.deadline_seconds:
+            raise ValueError(
+                f"batch_window_seconds {self.batch_window_seconds:g} is no less than "
+                f"deadline_seconds {self.deadline_seconds:g}, so a request that waits for others "
+                "is refused; make it a few thousandths of a second"
+            )
+        return self
 
 
 class LogOptions(Options):

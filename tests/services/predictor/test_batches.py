@@ -27,7 +27,7 @@ from tests.services.predictor.serving import (
 )
 from tests.services.predictor.test_metrics import value
 
-LONG = 60.0
+LONG = {"batch_window_seconds": 60.0, "deadline_seconds": 120.0}
 """A window that is always closed before its end, by a batch that is full."""
 BATCHES = "si_stream_prediction_batches_total"
 
@@ -61,7 +61,7 @@ def test_requests_of_a_task_are_computed_together_and_each_gets_its_own_answer(
 ) -> None:
     teacher = teacher_of(tmp_path, input_shape=(28, 28), outputs=10)
     parts = [random_inputs(teacher.model, MAX_ROWS // 8, seed) for seed in range(8)]
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         answers = list(pool.map(lambda inputs: ask(predictor, inputs), parts))
         assert value(predictor, BATCHES) == 1
@@ -76,7 +76,7 @@ def test_requests_of_two_tasks_are_not_mixed(tmp_path: Path, pool: ThreadPoolExe
     teacher = teacher_of(tmp_path)
     inputs = random_inputs(teacher.model, MAX_ROWS // 4)
     tasks = ["digits-0-1", "digits-2-3"] * 4
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         answers = list(pool.map(lambda task: ask(predictor, inputs, task), tasks))
         assert value(predictor, BATCHES) == 2
@@ -110,7 +110,7 @@ def test_inputs_that_overflow_spoil_no_neighbours(tmp_path: Path, pool: ThreadPo
     good = random_inputs(teacher.model, MAX_ROWS // 4)
     bad = np.full_like(good, 3e38) * np.array([1, 1, -1, -1], np.float32)
     bad[::2] *= -1
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         answers = list(pool.map(lambda inputs: ask(predictor, inputs), [good, bad, good, good]))
         assert value(predictor, BATCHES) == 1
@@ -124,7 +124,7 @@ def test_inputs_that_overflow_spoil_no_neighbours(tmp_path: Path, pool: ThreadPo
 def test_a_deadline_before_the_windows_end_is_kept(tmp_path: Path) -> None:
     teacher = teacher_of(tmp_path)
     inputs = random_inputs(teacher.model, 1)
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         late = ask(predictor, inputs, **{"Deadline-Seconds": "0.3"})
         assert late.status_code == 504
@@ -138,7 +138,7 @@ def test_a_client_that_has_gone_is_not_computed_for(
 ) -> None:
     teacher = teacher_of(tmp_path)
     inputs = random_inputs(teacher.model, MAX_ROWS // 2)
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         waiting = "si_stream_prediction_requests_waiting"
         with predictor.connect() as connection:
@@ -160,7 +160,7 @@ def test_the_wait_that_is_measured_ends_when_the_batch_is_computed(
     tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
     held_seconds = 0.5
-    with serving_held(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving_held(tmp_path, **LONG) as predictor:
         inputs = np.zeros((MAX_ROWS, 4), np.uint8)
         with held_up():
             answer = pool.submit(ask, predictor, inputs)
@@ -177,7 +177,7 @@ def test_inputs_whose_task_is_chosen_are_computed_by_themselves(tmp_path: Path) 
     teacher.teach()
     teacher.publish_choosable()
     inputs = random_inputs(teacher.model, 3)
-    with serving(tmp_path, batch_window_seconds=LONG) as predictor:
+    with serving(tmp_path, **LONG) as predictor:
         predictor.wait_until_ready()
         answer = predictor.client.post("/predict", json={"inputs": inputs.tolist()})
         assert len(answer.json()["predictions"]) == 3
