@@ -159,8 +159,7 @@ class Inputs(Signal):
             for field in fields(held)
         }
         if len(self._kept):
-            waiting = -((self._next - self._kept.end) // LOOKED_AT)
-            arrays |= {"kept": self._kept.latest(), "waiting": np.array(waiting)}
+            arrays |= {"kept": self._kept.latest(), "waiting": np.array(self._waiting())}
         return arrays | {"usual": self._usual}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]], seen: int) -> None:
@@ -184,9 +183,9 @@ class Inputs(Signal):
         self._portrait = portrait
         factor = torch.linalg.cholesky(portrait.covariance)
         unit = torch.eye(len(factor), dtype=factor.dtype)
-        whitening = torch.linalg.solve_triangular(factor, unit, upper=False).T.contiguous()
-        self._whitening = whitening
-        self._means = (portrait.means[portrait.counts > 0] @ whitening).T.contiguous().numpy()
+        self._whitening = torch.linalg.solve_triangular(factor, unit, upper=False).T.contiguous()
+        means = portrait.means[portrait.counts > 0] @ self._whitening
+        self._means = means.T.contiguous().numpy()
 
     def _look(self, inputs: npt.NDArray[Any], first: int) -> Read:
         """At every eighth, once there are enough of them."""
@@ -195,7 +194,7 @@ class Inputs(Signal):
         are_kept = self._kept.capacity >= 2 * LOOKED_AMONG
         if not are_kept or self._next < self._kept.first:
             self._next = next_looked_at(first)
-        count = -((self._next - self._kept.end) // LOOKED_AT)
+        count = self._waiting()
         count -= count % TOGETHER if are_kept else 0
         if not count:
             return NOTHING
@@ -203,6 +202,10 @@ class Inputs(Signal):
         self._next += LOOKED_AT * count
         chosen = self._kept.at(samples) if are_kept else inputs[samples - first]
         return Read(samples, self._are_unusual(chosen))
+
+    def _waiting(self) -> int:
+        """How many of those to be looked at have come and have not been."""
+        return -((self._next - self._kept.end) // LOOKED_AT)
 
     def _are_unusual(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         distances, (nearest, farthest) = self._distances(inputs), self._limits
