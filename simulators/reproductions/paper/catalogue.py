@@ -69,7 +69,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             seeds=10,
             methods=(SI, NONE),
             strengths=(1.0,),
-            grid=(0.1, 0.3, 1.0, 3.0, 10.0),
+            grid=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
             figure="panels",
             seconds_per_epoch=2.5,
         ),
