@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from si_stream import events
 from si_stream.batches import Batch
@@ -20,10 +22,11 @@ from si_stream.brokers.interface import Envelope
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.dead_letters import Fault
 from si_stream.errors import SettingsError
+from si_stream.evaluation.measures import Measures
 from si_stream.loop import Host, learn_stream
 from si_stream.rewinding import Keeper, Rewinder
 from si_stream.settings import Settings
-from si_stream.state import State
+from si_stream.state import Ledger, State
 from si_stream.tracks import MAIN
 from simulators.reproductions.jobs import Stopped
 from simulators.reproductions.stream import MadeStream
@@ -31,6 +34,7 @@ from simulators.scenarios import SampleSet
 
 Errors = npt.NDArray[np.bool_]
 EVALUATION_SAMPLES = 2000  # taken at once; bounds the memory
+SAVE_SECONDS = 300.0  # between two times
 
 
 class Noticed(NamedTuple):
@@ -48,6 +52,14 @@ class Opening(NamedTuple):
     head: int
 
 
+class Resumed(NamedTuple):
+    """What a course goes on from: of a learner, between two batches."""
+
+    ledger: Ledger
+    measures: dict[str, Measures]
+    tensors: dict[str, Tensor]
+
+
 class TakenBack(NamedTuple):
     """Errors of samples that were learned again after a rewind, from one of them on."""
 
@@ -63,6 +75,8 @@ class Course(Host):
         progress: is told how many samples are learned, batch by batch.
         at_boundary: is told the task that has ended, once it is consolidated.
         stop: asked after each batch.
+        save: called now and then between two batches, and when it is stopped.
+        resumed: where it goes on; of a learner that watches for no changes.
 
     Attributes:
         state: of the learner.
@@ -81,21 +95,27 @@ class Course(Host):
         progress: Callable[[int], None] = lambda _: None,
         at_boundary: Callable[[str], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        save: Callable[[], None] = lambda: None,
+        resumed: Resumed | None = None,
     ) -> None:
         torch.set_num_threads(settings.compute.threads)
         self.state = State(settings, "made")
+        if resumed is not None:
+            self.state.resume(*resumed)
         self.alarms: list[Noticed] = []
         self.compared: list[events.WorldCompared] = []
         self.openings: list[Opening] = []
         self.again = 0
         self.taken_back: list[TakenBack] = []
-        self._stream = MadeStream(stream)
+        self._stream = MadeStream(stream, self._offset)
         self._rewinder = Rewinder(self.state, _Keeper()) if self.state.drift else None
         self._keep_errors = keep_errors
         self._wrong: list[Errors] = []
         self._progress = progress
         self._at_boundary = at_boundary
         self._stop = stop
+        self._save = save
+        self._saved = monotonic()
 
     def learn(self) -> None:
         """The whole stream.
@@ -106,11 +126,17 @@ class Course(Host):
         """
         again = True
         while again:
-            position = self.state.ledger.position
-            with self._stream.reader(position[0].offset if position else 0) as reader:
+            with self._stream.reader(self._offset) as reader:
                 again = learn_stream(reader, self.state, self, self._rewinder, until_end=True)
-        if self._stop():
+        if self._stop() and not self.state.ledger.ended:
+            self._save()
             raise Stopped
+
+    @property
+    def _offset(self) -> int:
+        """Of the message that is read next."""
+        position = self.state.ledger.position
+        return position[0].offset if position else 0
 
     @property
     def wrong(self) -> Errors:
@@ -200,6 +226,9 @@ class Course(Host):
         needed = self._rewinder.older.ledger if self._rewinder else state.ledger
         if needed.position:
             self._stream.forget(needed.position[0].offset)
+        if monotonic() - self._saved >= SAVE_SECONDS:
+            self._save()
+            self._saved = monotonic()
 
     def checkpoint(self, state: State) -> None:
         pass

@@ -29,7 +29,7 @@ Stop = Callable[[], bool]
 
 
 class Stopped(Exception):
-    """Somebody asked a run to stop; what it has done so far is of no use."""
+    """Somebody asked a run to stop, and it has kept what it goes on from, if it does."""
 
 
 class Work(Protocol):

@@ -21,7 +21,8 @@ OVERVIEW = "summary"
 
 
 class Place(NamedTuple):
-    """Where results lie: ``NAME.json``, and in ``NAME/`` pictures and the records of ``runs/``."""
+    """Where results lie: ``NAME.json``, and in ``NAME/`` pictures, the records of ``runs/`` and
+    what there is of runs that were stopped, ``unfinished/``."""
 
     directory: Path
     name: str
@@ -38,12 +39,17 @@ class Place(NamedTuple):
     def runs(self) -> Path:
         return self.pictures / "runs"
 
+    def unfinished(self, scenario: str, seed: int) -> Path:
+        return self.pictures / "unfinished" / f"{scenario}-seed-{seed}.safetensors"
+
 
 class Reproduction(ABC, Generic[R]):
     """It goes to other processes, so it holds plain values at most."""
 
     name: str
     kind: type[R]
+    goes_on = False
+    """Whether a run that was stopped goes on where it was."""
 
     @property
     @abstractmethod
@@ -79,9 +85,20 @@ class Reproduction(ABC, Generic[R]):
         """Of the settings, for records of before there was one."""
 
     @abstractmethod
-    def run(self, scenario: str, seed: int, device: str, progress: Tell, stop: Stop) -> R:
-        """Raises:
-        Stopped: as it was asked for.
+    def run(
+        self,
+        scenario: str,
+        seed: int,
+        device: str,
+        unfinished: Path,
+        progress: Tell,
+        stop: Stop,
+    ) -> R:
+        """Args:
+            unfinished: a file that a long run may keep itself in, to go on from if it is stopped.
+
+        Raises:
+            Stopped: as it was asked for.
         """
 
     @abstractmethod
@@ -115,14 +132,18 @@ class RecordedRun(Generic[R]):
     """The work of a job."""
 
     reproduction: Reproduction[R]
-    runs: Path
+    place: Place
     scenario: str
     seed: int
     device: str
 
     def __call__(self, progress: Tell, stop: Stop) -> str:
-        record = self.reproduction.run(self.scenario, self.seed, self.device, progress, stop)
-        Records(self.runs, self.reproduction.kind).write(record)
+        unfinished = self.place.unfinished(self.scenario, self.seed)
+        record = self.reproduction.run(
+            self.scenario, self.seed, self.device, unfinished, progress, stop
+        )
+        Records(self.place.runs, self.reproduction.kind).write(record)
+        unfinished.unlink(missing_ok=True)
         return self.reproduction.line(record)
 
 
@@ -160,7 +181,7 @@ def reproduce(
             if records.find(name, seed, reproduction.settings(name, seed), defaults):
                 there += 1
                 continue
-            work = RecordedRun(reproduction, place.runs, name, seed, device)
+            work = RecordedRun(reproduction, place, name, seed, device)
             jobs.append(Job(f"{name}, seed {seed}", reproduction.seconds(name), work))
     if there:
         screen.say(f"{there} of {there + len(jobs)} runs are recorded in {place.runs} already")

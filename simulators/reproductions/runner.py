@@ -54,6 +54,7 @@ class Runner:
         if not finished:
             self.screen.say(
                 f"stopped; the runs that are done are in {place.runs}, and need not be again"
+                + ("; those at hand go on where they were" if reproduction.goes_on else "")
             )
             raise typer.Exit(128 + caught[0])
         self.screen.say(f"summary {place.summary}, pictures {place.pictures}")

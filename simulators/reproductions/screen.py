@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -96,20 +96,26 @@ class Estimate:
         self._begun = time.monotonic()
         self._seconds = {job.name: job.seconds for job in jobs}
         self._shares = dict.fromkeys(self._seconds, 0.0)
+        self._begins: dict[str, float] = {}
+        """Of each job, the share that was done before, if it goes on where it was stopped."""
 
     def note(self, job: Job, share: float) -> None:
+        self._begins.setdefault(job.name, 0.0 if share == 1.0 else share)
         self._shares[job.name] = share
 
     @property
     def share(self) -> float:
-        done = sum(self._seconds[name] * share for name, share in self._shares.items())
-        return done / max(sum(self._seconds.values()), 1e-9)
+        return self._of_all(self._shares)
 
     def left(self) -> str:
-        gone, share = time.monotonic() - self._begun, self.share
-        if share < LEAST_SHARE:
+        gone, done = time.monotonic() - self._begun, self.share - self._of_all(self._begins)
+        if done < LEAST_SHARE:
             return ""
-        seconds = gone * (1 - share) / share
+        seconds = gone * (1 - self.share) / done
         if seconds < 90:
             return f"{seconds:.0f} s left"
         return f"{seconds / 60:.0f} min left"
+
+    def _of_all(self, shares: Mapping[str, float]) -> float:
+        done = sum(self._seconds[name] * share for name, share in shares.items())
+        return done / max(sum(self._seconds.values()), 1e-9)

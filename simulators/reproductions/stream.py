@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 from si_stream.brokers.checks import check_offset
 from si_stream.brokers.interface import POLL_BYTES, Envelope, Reader, Record, Watermarks
@@ -17,13 +18,14 @@ class MadeStream:
     """One partition.
 
     Args:
-        envelopes: taken one after the other, when they are asked for.
+        envelopes: from the stream's beginning; taken one after the other, when they are asked for.
+        first_offset: of the first that will be read; those before it are made and forgotten.
     """
 
-    def __init__(self, envelopes: Iterable[Envelope]) -> None:
-        self._envelopes: Iterator[Envelope] = iter(envelopes)
+    def __init__(self, envelopes: Iterable[Envelope], first_offset: int = 0) -> None:
+        self._envelopes: Iterator[Envelope] = islice(envelopes, first_offset, None)
         self._kept: deque[Record] = deque()
-        self._low = 0
+        self._low = first_offset
 
     @property
     def kept(self) -> int:

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, NONE, SCRATCH, SI, Benchmark
 from simulators.reproductions.paper.importance import IMPORTANCE, Importance
+from simulators.reproductions.paper.record import PaperRecord
 from simulators.reproductions.paper.summary import label
-from simulators.reproductions.paper.trial import PaperRecord
 from simulators.reproductions.reproduction import OVERVIEW
 from simulators.reproductions.spread import standard_deviation, standard_error
 from simulators.reproductions.style import (

@@ -78,6 +78,21 @@ class ObservedIntelligence(SynapticIntelligence):
         self._look(groups, log_probabilities)
         super().end_task(groups, log_probabilities)
 
+    @property
+    def omegas(self) -> dict[str, list[Tensor]]:
+        """Of each layer, ω of each task that has ended."""
+        return self._omegas
+
+    def go_on(self, omegas: dict[str, list[Tensor]], so_far: Importance) -> None:
+        """From what had been seen when the run was stopped."""
+        self._omegas = omegas
+        self._pearson = {name: list(values) for name, values in so_far.with_fisher.items()}
+        self._spearman = {name: list(values) for name, values in so_far.with_fisher_ranks.items()}
+
+    def so_far(self) -> Importance:
+        """Without the correlation between tasks, which follows from ω."""
+        return Importance(with_fisher=self._pearson, with_fisher_ranks=self._spearman)
+
     def found(self) -> Importance:
         return Importance(
             between_tasks={name: correlations(omegas) for name, omegas in self._omegas.items()},

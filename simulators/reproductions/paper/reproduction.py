@@ -11,9 +11,10 @@ from simulators.reproductions.jobs import Stop, Tell
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, Benchmark, BenchmarkName
 from simulators.reproductions.paper.importance import IMPORTANCE, IMPORTANCE_TITLE
+from simulators.reproductions.paper.record import PaperRecord
 from simulators.reproductions.paper.summary import average, best, summarised
 from simulators.reproductions.paper.table import table
-from simulators.reproductions.paper.trial import PaperRecord, decided_by, defaults, run_arm
+from simulators.reproductions.paper.trial import decided_by, defaults, run_arm
 from simulators.reproductions.records import Records
 from simulators.reproductions.reproduction import OVERVIEW, Reproduction
 
@@ -26,6 +27,7 @@ class PaperBenchmark(Reproduction[PaperRecord]):
     arms: tuple[Arm, ...]
 
     kind = PaperRecord
+    goes_on = True
 
     @property
     def benchmark(self) -> Benchmark:
@@ -66,7 +68,15 @@ class PaperBenchmark(Reproduction[PaperRecord]):
     def defaults(self) -> dict[str, Any]:
         return defaults()
 
-    def run(self, scenario: str, seed: int, device: str, progress: Tell, stop: Stop) -> PaperRecord:
+    def run(
+        self,
+        scenario: str,
+        seed: int,
+        device: str,
+        unfinished: Path,
+        progress: Tell,
+        stop: Stop,
+    ) -> PaperRecord:
         return run_arm(
             self.benchmark,
             self._arm(scenario),
@@ -74,6 +84,7 @@ class PaperBenchmark(Reproduction[PaperRecord]):
             device=device,
             progress=progress,
             stop=stop,
+            unfinished=unfinished,
         )
 
     def command(self, scenario: str, seeds: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import SI, Benchmark
-from simulators.reproductions.paper.trial import PaperRecord
+from simulators.reproductions.paper.record import PaperRecord
 from simulators.reproductions.spread import rounded, standard_deviation, standard_error
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from statistics import mean
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+import torch
 
 from si_stream.brokers.interface import Envelope
-from si_stream.evaluation.accuracy_matrix import AccuracyMatrix
+from si_stream.checkpoints.copies import device_name
+from si_stream.learning.learner import choose_device
 from si_stream.learning.presets import PRESETS
 from si_stream.settings import Settings
 from simulators.options import ReplayOptions
@@ -33,73 +35,20 @@ from simulators.reproductions.paper.catalogue import (
     SCRATCH,
     Benchmark,
 )
-from simulators.reproductions.paper.importance import Importance, observe
+from simulators.reproductions.paper.importance import (
+    Importance,
+    ObservedIntelligence,
+    observe,
+)
 from simulators.reproductions.paper.mixed import mixed
+from simulators.reproductions.paper.record import PaperRecord, Row
 from simulators.reproductions.paper.relu_by_task import with_relu_by_task
+from simulators.reproductions.paper.unfinished import SoFar, Unfinished, write
 from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS
 from simulators.reproductions.recipe import Recipe
-from simulators.reproductions.records import Part, Record
 from simulators.scenarios import Scenario, Task
 
 HELD_BACK = 10  # the last of so many training samples of a task, for a choice of the strength
-
-
-class Row(Part):
-    """Accuracies at a boundary, 0 to 1, by task: those begun so far, on all their samples.
-
-    ``after`` is the task that has ended. One of test and validation is empty.
-    """
-
-    after: str
-    test: dict[str, float] = Field(default_factory=dict)
-    validation: dict[str, float] = Field(default_factory=dict)
-    train: dict[str, float]
-
-    @property
-    def accuracy(self) -> dict[str, float]:
-        """On samples that were not learned."""
-        return self.test or self.validation
-
-
-class PaperRecord(Record):
-    """A run. Of joint training there is one row, at the end; from scratch each row is that of
-    another network and has its own task alone."""
-
-    method: str
-    strength: float | None
-    variation: str | None = None
-    epochs: int
-    tasks: list[str]
-    samples: int
-    rows: list[Row]
-    importance: Importance | None = None  # of a sequence under Synaptic Intelligence, also of c = 0
-
-    @property
-    def final(self) -> dict[str, float]:
-        """Of each task, at the last boundary at which it was tested."""
-        return {task: value for row in self.rows for task, value in row.accuracy.items()}
-
-    @property
-    def final_train(self) -> dict[str, float]:
-        return {task: value for row in self.rows for task, value in row.train.items()}
-
-    @property
-    def curve(self) -> list[float]:
-        """After each task, the mean over those learned so far; empty where none follows another."""
-        return [mean(row.accuracy.values()) for row in self.rows] if self.is_sequence else []
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether one network has learned one task after the other."""
-        return self.method not in (JOINT, SCRATCH)
-
-    @property
-    def matrix(self) -> AccuracyMatrix:
-        """Of a sequence."""
-        matrix = AccuracyMatrix()
-        for number, row in enumerate(self.rows):
-            matrix.append([row.accuracy.get(task) for task in self.tasks[: number + 1]], number)
-        return matrix
 
 
 def decided_by(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> dict[str, Any]:
@@ -163,86 +112,156 @@ def run_arm(
     device: str = "auto",
     progress: Callable[[float], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    unfinished: Path | None = None,
 ) -> PaperRecord:
     """Learn the tasks, and test them.
 
     Args:
         progress: is told which share of the run is done.
         stop: asked after each batch.
+        unfinished: a file that it is kept in now and then, and when it is stopped; where there is
+            one, it goes on from there.
 
     Raises:
         Stopped: as it was asked for.
         SIStreamError: data or settings are no good.
     """
-    started, code = time.monotonic(), commit()
-    settings, made = learner(benchmark, arm, seed, device), recipe(benchmark, arm)
-    scenario, replay = made.scenario(seed), made.options(seed, "announced")
-    if arm.validation:
-        scenario = held_back(scenario)
-    samples, before = sample_count(scenario, replay), 0
-    rows: list[Row] = []
-    importance: Importance | None = None
+    return _Run(benchmark, arm, seed, device, progress, stop, unfinished).record()
 
-    def live(stream: Iterator[Envelope], tasks: tuple[Task, ...]) -> Course:
+
+class _Run:
+    """One arm with one seed: a learner's life, or one for each task."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        arm: Arm,
+        seed: int,
+        device: str,
+        progress: Callable[[float], None],
+        stop: Callable[[], bool],
+        unfinished: Path | None,
+    ) -> None:
+        self.benchmark, self.arm, self.seed = benchmark, arm, seed
+        self.settings, made = learner(benchmark, arm, seed, device), recipe(benchmark, arm)
+        self.decided = decided_by(benchmark, arm, seed, device)
+        self.versions, self.commit = versions(), commit()
+        self.scenario, self.replay = made.scenario(seed), made.options(seed, "announced")
+        if arm.validation:
+            self.scenario = held_back(self.scenario)
+        self.rows: list[Row] = []
+        self.importance: Importance | None = None
+        self.lives = self.samples = 0  # those that have ended, and what they have learned
+        self._all_samples = sample_count(self.scenario, self.replay)
+        self._progress, self._stop, self._path = progress, stop, unfinished
+        self._started = time.monotonic()
+        self._found = Unfinished.read(unfinished, self._made()) if unfinished else None
+        if self._found is not None:
+            so_far = self._found.so_far
+            self.rows, self.lives, self.samples = so_far.rows, so_far.lives, so_far.samples
+            self._started -= so_far.seconds
+
+    def record(self) -> PaperRecord:
+        arm, scenario = self.arm, self.scenario
+        courses = [self._live(*life) for life in islice(self._to_live(), self.lives, None)]
+        course = courses[-1]
+        if arm.method == JOINT:
+            self.rows.append(_row(course, scenario.tasks, scenario.tasks[-1].name, arm))
+        return PaperRecord(
+            scenario=arm.name(self.benchmark),
+            seed=self.seed,
+            settings=self.decided,
+            versions=self.versions,
+            commit=self.commit,
+            **made_on(course.state),
+            seconds=round(self._seconds(), 1),
+            method=arm.method,
+            strength=arm.strength,
+            variation=arm.variation,
+            epochs=arm.epochs,
+            tasks=[task.name for task in scenario.tasks],
+            samples=self.samples,
+            rows=self.rows,
+            importance=self.importance,
+        )
+
+    def _to_live(self) -> Iterator[tuple[Iterator[Envelope], tuple[Task, ...]]]:
+        """Of each life the stream, and the tasks in it."""
+        arm, scenario, replay = self.arm, self.scenario, self.replay
+        if arm.method == SCRATCH:
+            for task in scenario.tasks:
+                yield envelopes(replace(scenario, tasks=(task,)), replay), (task,)
+        elif arm.method == JOINT:
+            model = self.settings.model
+            stream = mixed(
+                scenario,
+                epochs=arm.epochs,
+                batch_size=model.batch_size,
+                shared_head=model.heads == "shared",
+                seed=self.seed,
+            )
+            yield stream, scenario.tasks
+        else:
+            yield envelopes(scenario, replay), scenario.tasks
+
+    def _live(self, stream: Iterator[Envelope], tasks: tuple[Task, ...]) -> Course:
         """A learner's life; it is tested at its boundaries if it is told any."""
-        nonlocal before, importance
+        arm, found, self._found = self.arm, self._found, None
 
         def tested(ended: str) -> None:
             if arm.method != JOINT:
                 begun = [task.name for task in tasks].index(ended) + 1
-                rows.append(_row(course, tasks[:begun], ended, arm))
+                self.rows.append(_row(course, tasks[:begun], ended, arm))
 
         course = Course(
             stream,
-            settings,
-            progress=lambda learned: progress((before + learned) / samples),
+            self.settings,
+            progress=lambda learned: self._progress((self.samples + learned) / self._all_samples),
             at_boundary=tested,
-            stop=stop,
+            stop=self._stop,
+            save=lambda: self._keep(course, observer),
+            resumed=found.learner if found else None,
         )
         if arm.variation == RELU_BY_TASK:
             with_relu_by_task(course.state.main.learner)
         observer = observe(course.state.main.learner, tasks) if len(tasks) > 1 else None
+        if observer and found and found.so_far.importance:
+            observer.go_on(found.omegas, found.so_far.importance)
         course.learn()
-        importance = observer.found() if observer else None
-        before += course.state.ledger.samples
+        self.importance = observer.found() if observer else None
+        self.lives += 1
+        self.samples += course.state.ledger.samples
         return course
 
-    if arm.method == SCRATCH:
-        courses = [
-            live(envelopes(replace(scenario, tasks=(task,)), replay), (task,))
-            for task in scenario.tasks
-        ]
-        course = courses[-1]
-    elif arm.method == JOINT:
-        model = settings.model
-        stream = mixed(
-            scenario,
-            epochs=arm.epochs,
-            batch_size=model.batch_size,
-            shared_head=model.heads == "shared",
-            seed=seed,
+    def _keep(self, course: Course, observer: ObservedIntelligence | None) -> None:
+        if self._path is None:
+            return
+        so_far = SoFar(
+            made=self._made(),
+            seconds=self._seconds(),
+            lives=self.lives,
+            samples=self.samples,
+            rows=self.rows,
+            importance=observer.so_far() if observer else None,
+            ledger=course.state.ledger,
+            measures=course.state.measures(),
         )
-        course = live(stream, scenario.tasks)
-        rows.append(_row(course, scenario.tasks, scenario.tasks[-1].name, arm))
-    else:
-        course = live(envelopes(scenario, replay), scenario.tasks)
-    return PaperRecord(
-        scenario=arm.name(benchmark),
-        seed=seed,
-        settings=decided_by(benchmark, arm, seed, device),
-        versions=versions(),
-        commit=code,
-        **made_on(course.state),
-        seconds=round(time.monotonic() - started, 1),
-        method=arm.method,
-        strength=arm.strength,
-        variation=arm.variation,
-        epochs=arm.epochs,
-        tasks=[task.name for task in scenario.tasks],
-        samples=before,
-        rows=rows,
-        importance=importance,
-    )
+        write(self._path, so_far, course.state, observer)
+
+    def _made(self) -> dict[str, Any]:
+        """What has to be the same for a run to go on."""
+        device = choose_device(self.settings.compute.device)
+        return {
+            "settings": self.decided,
+            "versions": self.versions,
+            "commit": self.commit,
+            "device": device_name(device),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+        }
+
+    def _seconds(self) -> float:
+        """That it has taken, without the time in which it was stopped."""
+        return time.monotonic() - self._started
 
 
 def nested(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

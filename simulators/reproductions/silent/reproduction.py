@@ -39,7 +39,15 @@ class SilentBoundaries(Reproduction[TrialRecord]):
     def defaults(self) -> dict[str, Any]:
         return defaults()
 
-    def run(self, scenario: str, seed: int, device: str, progress: Tell, stop: Stop) -> TrialRecord:
+    def run(
+        self,
+        scenario: str,
+        seed: int,
+        device: str,
+        unfinished: Path,  # its runs take minutes
+        progress: Tell,
+        stop: Stop,
+    ) -> TrialRecord:
         return run_trial(
             TRIALS[scenario],
             seed,

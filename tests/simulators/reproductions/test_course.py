@@ -16,7 +16,8 @@ from si_stream.rewinding import spacing_samples
 from si_stream.settings import Settings
 from simulators.options import ReplayOptions
 from simulators.replay import envelopes
-from simulators.reproductions.course import Course, places_behind
+from simulators.reproductions import course as course_module
+from simulators.reproductions.course import Course, Resumed, places_behind
 from simulators.reproductions.jobs import Stopped
 from simulators.stretches import true_boundaries
 from tests.streams import DIGITS, digits, learn, learned_contents, memory_broker, settings
@@ -135,3 +136,48 @@ def test_a_batch_that_has_to_be_left_out_ends_the_run() -> None:
     given = detecting().model_copy(update={"optimiser": settings(optimiser=HUGE).optimiser})
     with pytest.raises(SettingsError, match="was not a finite number"):
         Course(stream(), given).learn()
+
+
+def announced() -> Iterator[Envelope]:
+    return envelopes(digits(), ReplayOptions(holdout=False, epochs_per_task=2))
+
+
+@pytest.mark.parametrize("batches", [1, 7, 18, 50])
+def test_from_what_it_was_when_it_was_stopped_another_goes_on_to_the_same_end(batches: int) -> None:
+    whole = Course(announced(), settings(model=DIGITS))
+    whole.learn()
+    seen: list[int] = []
+    saved: list[int] = []
+
+    def save() -> None:
+        saved.append(first.state.ledger.samples)
+
+    first = Course(
+        announced(),
+        settings(model=DIGITS),
+        progress=seen.append,
+        stop=lambda: len(seen) == batches,
+        save=save,
+    )
+    with pytest.raises(Stopped):
+        first.learn()
+    assert saved == seen[-1:]
+    ledger, measures = first.state.ledger.copied(), first.state.measures()
+    copied = {name: tensor.clone() for name, tensor in first.state.tensors().items()}
+    second = Course(announced(), settings(model=DIGITS), resumed=Resumed(ledger, measures, copied))
+    second.learn()
+    assert learned_contents(second.state) == learned_contents(whole.state)
+
+
+def test_now_and_then_it_is_saved_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course_module, "SAVE_SECONDS", 0.0)
+    saved: list[int] = []
+    life = Course(
+        announced(),
+        settings(model=DIGITS),
+        save=lambda: saved.append(life.state.ledger.samples),
+    )
+    life.learn()
+    assert saved == sorted(saved)
+    assert len(set(saved)) == life.state.ledger.steps
+    assert saved[-1] == life.state.ledger.samples

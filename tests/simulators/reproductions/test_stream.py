@@ -47,3 +47,13 @@ def test_no_partition_is_read_that_nobody_asks_for() -> None:
     reader = MadeStream(envelopes(2)).reader(0)
     assert reader.poll(0, []) == []
     assert len(reader.poll(0, [0])) == 2
+
+
+def test_from_an_offset_on_it_gives_the_same_records_and_keeps_none_before() -> None:
+    whole = [MadeStream(envelopes(6)).at(n) for n in range(7)]
+    later = MadeStream(envelopes(6), first_offset=4)
+    assert later.reader(4).poll(0) == whole[4:6]
+    assert later.kept == 2
+    assert later.at(6) is None
+    with pytest.raises(PositionOutOfRange):
+        later.at(3)

@@ -18,7 +18,8 @@ from services.command import main
 from simulators.reproductions.command import reproduce
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI
-from simulators.reproductions.paper.trial import PaperRecord, decided_by, run_arm
+from simulators.reproductions.paper.record import PaperRecord
+from simulators.reproductions.paper.trial import decided_by, run_arm
 from simulators.reproductions.records import Records
 from tests.simulators.reproductions.paper.making import importance, record
 
@@ -96,13 +97,14 @@ def test_after_ctrl_c_it_does_what_is_left(tmp_path: Path) -> None:
         code = process.wait()
     if code != 0:  # on a fast machine all may be done by then
         assert code == 128 + signal.SIGINT
-        assert "need not be again" in rest
+        assert "need not be again; those at hand go on where they were" in rest
         assert not (tmp_path / f"{NAME}.json").exists()
     there = records(tmp_path)
     assert main(long) == 0
     assert len(records(tmp_path)) == 3
     for name, one in there.items():
         assert records(tmp_path)[name] == one
+    assert not list(tmp_path.glob("*/unfinished/*"))
 
 
 def test_with_a_grid_the_strength_is_chosen_before_the_test_set_is_read(

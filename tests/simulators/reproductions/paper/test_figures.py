@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, SCRATCH, Shape
 from simulators.reproductions.paper.figures import draw
-from simulators.reproductions.paper.trial import PaperRecord, Row
+from simulators.reproductions.paper.record import PaperRecord, Row
 from tests.simulators.reproductions.paper.making import (
     DIGITS,
     NONE,

@@ -4,8 +4,8 @@ import pytest
 
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, SCRATCH, SI
+from simulators.reproductions.paper.record import Row
 from simulators.reproductions.paper.summary import summarised
-from simulators.reproductions.paper.trial import Row
 from tests.simulators.reproductions.paper.making import DIGITS, SHORT, importance, record, rows
 
 

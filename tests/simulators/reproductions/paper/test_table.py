@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from simulators.reproductions.paper.catalogue import BENCHMARKS
 from simulators.reproductions.paper.published import PUBLISHED
+from simulators.reproductions.paper.record import Row
 from simulators.reproductions.paper.table import table
-from simulators.reproductions.paper.trial import Row
 from tests.simulators.reproductions.paper.making import (
     DIGITS,
     SHORT,

@@ -28,8 +28,8 @@ from simulators.reproductions.paper.catalogue import (
     SCRATCH,
     SI,
 )
+from simulators.reproductions.paper.record import PaperRecord
 from simulators.reproductions.paper.trial import (
-    PaperRecord,
     decided_by,
     held_back,
     learner,
