@@ -165,7 +165,7 @@ def tell_opened(state: State, batch: Batch, rewinder: Rewinder | None, emit: eve
     """The labels of a batch that came to its task's head for the first time."""
     ledger, task = state.ledger, batch.task
     labels = ledger.opened_by(batch, state.settings.model)
-    if rewinder is not None:
+    if labels and rewinder is not None:
         labels = rewinder.untold(batch, labels)
     if labels:
         count = len(ledger.open_labels[task.head])
