@@ -104,7 +104,7 @@ class Inputs(Signal):
 
     The first thousand samples of a task draw its portrait and the second show what is usual; of
     these there are no values. Then every eighth sample is looked at, since looking at all would
-    cost as much as a third of a small network's step. The last ones are kept, and where an alarm
+    cost a small network an eighth of its step. The last ones are kept, and where an alarm
     asks, each of them is looked at.
 
     Args:
