@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
 
 from si_stream.learning.kernels import fused
 from tests.learning.building import Batches, Build
@@ -25,7 +24,7 @@ learner.learn(torch.zeros(2, 4, dtype=torch.uint8), torch.tensor([0, 1]), head=0
 learner.consolidate(head=0)
 from si_stream.learning.kernels import fused
 found = [name for name in {COMPILERS} if name in sys.modules]
-stats = fused._adam.stats
+stats = fused._adam.dispatcher.stats
 print(json.dumps([found, sum(stats.cache_hits.values()), sum(stats.cache_misses.values())]))
 """
 
@@ -39,8 +38,7 @@ def test_a_learner_loads_no_compiler_and_finds_its_machine_code(
     build: Build, batches: Batches
 ) -> None:
     build().learn(*batches(1)[0], head=0)  # compiled here, where it was not before
-    adam: Any = fused._adam  # what Numba made of it
-    assert adam.signatures
+    assert fused._adam.dispatcher.signatures
     assert json.loads(output_of(LEARN)) == [[], 1, 0]
 
 

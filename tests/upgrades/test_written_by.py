@@ -122,7 +122,8 @@ def test_a_learner_goes_on_and_learns_what_one_of_this_version_learns_of_it_all(
     for name, tensor in expected.items():
         if name.startswith("portraits/0/") and left.commit in WITHOUT_PORTRAITS:
             continue  # they were drawn from the upgrade on
-        if is_same_machine:
+        # These versions added portraits' sketches up in single precision.
+        if is_same_machine and not name.startswith("portraits/"):
             assert torch.equal(found[name], tensor), name
         else:
             torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-5)
