@@ -56,6 +56,12 @@ def quantile(share: float, histogram: str) -> str:
     return f"histogram_quantile({share}, sum by (le) ({rate(of(histogram + '_bucket'))}))"
 
 
+def quantiles(histogram: str, *shares: float) -> list[Query]:
+    """A line for each, such as ``9 of 10`` for 0.9."""
+    names = {0.5: "half", 0.9: "9 of 10", 0.99: "99 of 100"}
+    return [Query(quantile(share, histogram), names[share]) for share in shares]
+
+
 def target(
     letter: str, query: Query, *, instant: bool = False, tabular: bool = False
 ) -> prometheus.Dataquery:

@@ -13,7 +13,7 @@ from deploy.grafana.queries import (
     Query,
     at_each_step,
     of,
-    quantile,
+    quantiles,
     rate,
     within,
 )
@@ -228,8 +228,4 @@ def _latency() -> Panel:
         "start another predictor; if by itself, look at what else the machine does.",
         SECONDS,
     )
-    histogram = "si_stream_prediction_duration_seconds"
-    shares = {"half": 0.5, "9 of 10": 0.9, "99 of 100": 0.99}
-    return lines(
-        about, *(Query(quantile(share, histogram), name) for name, share in shares.items())
-    )
+    return lines(about, *quantiles("si_stream_prediction_duration_seconds", 0.5, 0.9, 0.99))

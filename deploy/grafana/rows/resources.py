@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.grafana.looks import BYTES, COUNT, PER_SECOND, RATIO, SECONDS
 from deploy.grafana.panels import About, Panel, lines
-from deploy.grafana.queries import Query, of, quantile, rate
+from deploy.grafana.queries import Query, of, quantiles, rate
 from deploy.grafana.thresholds import threshold
 
 JOBS = 'job=~"si-stream-.+"'
@@ -28,11 +28,7 @@ def _step_time() -> Panel:
         "does something else, or a new network is larger.",
         SECONDS,
     )
-    histogram = "si_stream_step_duration_seconds"
-    shares = {"half": 0.5, "9 of 10": 0.9, "99 of 100": 0.99}
-    return lines(
-        about, *(Query(quantile(share, histogram), name) for name, share in shares.items())
-    )
+    return lines(about, *quantiles("si_stream_step_duration_seconds", 0.5, 0.9, 0.99))
 
 
 def _batches() -> Panel:
@@ -209,11 +205,7 @@ def _wait() -> Panel:
         "whole time of a prediction it is small, but where more come than are answered.",
         SECONDS,
     )
-    histogram = "si_stream_prediction_wait_seconds"
-    shares = {"half": 0.5, "99 of 100": 0.99}
-    return lines(
-        about, *(Query(quantile(share, histogram), name) for name, share in shares.items())
-    )
+    return lines(about, *quantiles("si_stream_prediction_wait_seconds", 0.5, 0.99))
 
 
 def _turned_away() -> Panel:

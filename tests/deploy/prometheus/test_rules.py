@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.grafana.thresholds import threshold
 from deploy.prometheus.rules import ALERTMANAGER_FILE, HERE, alerts, divided, read, shipped
+from services import checkpointing
 from si_stream.settings import Settings
 
 RULES = [HERE / f"{name}.yml" for name in ("rules", "alerts", "discovered")]
@@ -176,6 +178,10 @@ def test_the_targets_are_where_the_settings_have_them() -> None:
     [at] = predictor["static_configs"]
     assert at["targets"] == [f"{settings.predictor.host}:{settings.predictor.port}"]
     assert at["labels"] == {"model": settings.model.name}
+
+
+def test_retention_is_near_where_the_learner_warns_of_it() -> None:
+    assert threshold("retention_margin_ratio") == checkpointing.NEAR_RATIO
 
 
 def test_divided_rules_differ_in_durations_alone() -> None:
