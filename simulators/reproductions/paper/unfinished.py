@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from si_stream.checkpoints import files
 from si_stream.errors import DataError
 from si_stream.evaluation.measures import Measures
 from si_stream.state import Ledger, State
@@ -92,6 +93,7 @@ def write(path: Path, so_far: SoFar, state: State, observer: ObservedIntelligenc
     try:
         apart = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         save_file(apart, temporary, {SOFAR: so_far.model_dump_json()})
+        files.sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
