@@ -45,6 +45,7 @@ def test_a_parameter_costs_28_bytes_and_with_adam_alone_16() -> None:
 
 def test_the_names_are_these() -> None:
     assert sorted(BENCHMARKS) == [
+        "channels_last_ratio",
         "checkpoint_stall_steps",
         "detection_step_ratio",
         "detection_step_ratio_split",
