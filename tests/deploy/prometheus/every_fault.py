@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import resource
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Thread
 
+import httpx
 import numpy as np
 import pytest
 
@@ -30,6 +33,8 @@ WORLD_SAMPLES = 800
 TOKENS = ("read-token", "source-token")
 """The files of a learner and of the predictor that follows it by its URL."""
 SMALLER_THAN_A_SNAPSHOT_BYTES = 200_000
+MESSAGES, DELETED = 3000, 20
+CLIENTS = 4
 
 
 def batch(number: int, world: int = 0, dtype: str = "uint8", **kind: str) -> Samples:
@@ -81,11 +86,35 @@ def full_disk(child: Child) -> Iterator[None]:
         resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def besieged_by_clients(model: Model) -> Iterator[None]:
+    """Each asks for a prediction at once again, whatever the answer."""
+    assert model.predictor is not None
+    url = f"http://{target(model.predictor)}/predict?task=a"
+    row, enough = bytes(64), Event()
+
+    def ask() -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        with httpx.Client(timeout=60) as client:
+            while not enough.wait(0.01):
+                assert client.post(url, content=row, headers=headers).status_code in (200, 429)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        asking = [pool.submit(ask) for _ in range(CLIENTS)]
+        try:
+            yield
+        finally:
+            enough.set()
+    for one in asking:
+        one.result()
+
+
 @pytest.fixture(scope="module")
 def site(
     tmp_path_factory: pytest.TempPathFactory,
     start_prometheus: Callable[..., LocalPrometheus],
     start_alertmanager: Callable[..., LocalAlertmanager],
+    kafka_url: str,
 ) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("site")
     pace = directory / "pace"
@@ -94,18 +123,22 @@ def site(
     with webhook() as (address, _):
         site = Site(directory, start_prometheus, start_alertmanager, address)
         try:
-            add_models(site)
+            add_models(site, kafka_url)
             site.watch()
             yield site
         finally:
             site.close()
 
 
-def add_models(site: Site) -> None:
+def add_models(site: Site, kafka_url: str) -> None:
     own_trunk = {"kind": "module", "module": f"{slow_trunk.__name__}:trunk"}
-    site.add(
-        "slow",
-        model={"input_shape": (8, 8), "outputs": 2, "batch_size": BATCH} | {"network": own_trunk},
+    slow = {"input_shape": (8, 8), "outputs": 2, "batch_size": BATCH} | {"network": own_trunk}
+    site.add("slow", model=slow)
+    besieged = site.add(
+        "besieged",
+        model=slow,
+        stream={"broker": kafka_url, "name": f"besieged-{uuid.uuid4().hex}"},
+        predictor={"max_waiting": 1},
     )
     site.add(
         "parts",
@@ -129,6 +162,7 @@ def add_models(site: Site) -> None:
     storm.labels["idle"] = "never"
     for model in site.models.values():
         model.start_learner()
+    besieged.start_predictor()
     link = site.directory / "link"
     link.symlink_to(site.models["parts"].settings.directory)
     site.models["parts"].start_predictor(link)
@@ -227,3 +261,24 @@ def test_a_stream_that_changes_all_the_time_and_then_ends_though_it_should_not(s
     age = 'min_over_time(si_stream_checkpoint_age_seconds{model="storm"}[5s])'
     site.wait_for(lambda: (site.value(age) or 0) > 20, age)
     assert site.fired("storm") == {"SIStreamAlarmStorm", "SIStreamNoSample"}
+
+
+def test_kafka_that_deletes_behind_a_slow_learner_and_more_requests_than_are_answered(
+    site: Site,
+) -> None:
+    besieged, pace = site.models["besieged"], site.directory / "pace"
+    pace.write_text("0.1")
+    try:
+        besieged.send(*[batch(n, task="a") for n in range(MESSAGES)])
+        step = 'si_stream_step{model="besieged"}'
+        site.wait_for(lambda: (site.value(step) or 0) > DELETED, step)
+        besieged.broker.prune(besieged.settings.stream.name, 0, DELETED)  # as retention does
+        site.wait_for_alert("SIStreamRetentionNear", "besieged")
+        with besieged_by_clients(besieged):
+            site.wait_for_alert("SIStreamPredictorOverloaded", "besieged")
+    finally:
+        pace.write_text("0")
+    site.wait_for(lambda: not site.firing("SIStreamRetentionNear", "besieged"), "its end")
+    assert site.fired("besieged") - {"SIStreamLagRising"} == {
+        *("SIStreamRetentionNear", "SIStreamPredictorOverloaded")
+    }

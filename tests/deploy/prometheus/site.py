@@ -28,7 +28,7 @@ from si_stream.learning.presets import PRESETS
 from si_stream.messages.kinds import Message, Samples
 from si_stream.settings import Settings
 from tests.services.learner_process import wait_for_metrics
-from tests.streams import STREAM, enveloped
+from tests.streams import enveloped
 
 BY = 60
 SCRAPE_SECONDS = 1
@@ -77,7 +77,7 @@ class Model:
         self.settings.directory.mkdir(parents=True)
         self.broker = open_broker(self.settings.stream.broker)
         if partitions:
-            self.broker.create_stream(STREAM, partitions)
+            self.broker.create_stream(self.settings.stream.name, partitions)
         self.learner: Child | None = None
         self.predictor: Child | None = None
         self.labels: dict[str, str] = {}
@@ -94,7 +94,7 @@ class Model:
         return self.predictor
 
     def send(self, *messages: Message | Envelope, partition: int = 0) -> None:
-        self.broker.append(STREAM, partition, enveloped(messages))
+        self.broker.append(self.settings.stream.name, partition, enveloped(messages))
 
     def replay(self, *options: str) -> None:
         command = ["simulate", "split-digits", "--broker", self.settings.stream.broker, *options]
@@ -168,16 +168,17 @@ class Site:
             lambda: {at["health"] for at in self.prometheus.targets()} == {"up"}, "all targets"
         )
 
+    def firing(self, name: str, model: str) -> list[Alert]:
+        """The alerts of this name that fire now."""
+        asked = (name, model)
+        return [at for at in self.prometheus.alerts() if (at.name, at.labels["model"]) == asked]
+
     def wait_for_alert(self, name: str, model: str) -> Alert:
         """Once it fires."""
         found: list[Alert] = []
 
         def fires() -> bool:
-            found[:] = [
-                alert
-                for alert in self.prometheus.alerts()
-                if (alert.name, alert.labels["model"]) == (name, model)
-            ]
+            found[:] = self.firing(name, model)
             return bool(found)
 
         self.wait_for(fires, f"{name} of {model}")
