@@ -35,6 +35,7 @@ BENCHMARKS = {
         Benchmark(train_steps.si_step_ratio_split, "s a plain step", at_most=1.10),
         Benchmark(train_steps.heads_step_ratio, "s a step with 2 heads", at_most=1.02),
         Benchmark(train_steps.channels_last_ratio, "s channels first", at_most=0.85),
+        Benchmark(train_steps.wide_linear_ratio, "s PyTorch's layers", at_most=1.05),
         Benchmark(train_steps.state_bytes_per_parameter, "bytes with Adam alone", at_most=28),
         Benchmark(streams.learner_step_ratio, "s a plain step", at_most=1.10),
         Benchmark(streams.embedded_stream_ratio, "samples/s in memory", at_least=0.95),

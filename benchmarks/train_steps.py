@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from benchmarks.images import make_images
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.rounds import Effort, Figure, alternate, ratio
+from si_stream.learning.layers import WideLinear
 from si_stream.learning.learner import Learner
-from si_stream.learning.networks import cifar_cnn
+from si_stream.learning.networks import cifar_cnn, mlp
 from si_stream.learning.options import (
     ComputeOptions,
     ConsolidatorOptions,
@@ -79,11 +80,30 @@ def channels_last_ratio(effort: Effort) -> Figure:
     ours = cifar_cnn(3, dropout=True)
     images = torch.rand(effort.amount(256), 3, 32, 32)
     ours(images)  # its first layer behind the convolutions is as wide as they make it
-    plain = nn.Sequential(*ours)
+    return _layers_ratio(effort, ours, nn.Sequential(*ours), images)
 
+
+def wide_linear_ratio(effort: Effort) -> Figure:
+    """Permuted MNIST's trunk, 784-2000-2000, forward and backward, over PyTorch's linear layers.
+
+    Batches of 256. The baseline is in seconds.
+    """
+    ours = mlp((784,), (2000, 2000), dropout=0)
+    plain = nn.Sequential(*(_plain(layer) for layer in ours))
+    return _layers_ratio(effort, ours, plain, torch.rand(effort.amount(256), 784))
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """PyTorch's layer in place of one of ours."""
+    if isinstance(layer, WideLinear):
+        return nn.Linear(layer.in_features, layer.out_features)
+    return layer
+
+
+def _layers_ratio(effort: Effort, ours: nn.Module, plain: nn.Module, inputs: Tensor) -> Figure:
     def cost(layers: nn.Module) -> float:
         started = process_time()
-        torch.autograd.grad(layers(images).sum(), list(layers.parameters()))
+        torch.autograd.grad(layers(inputs).sum(), list(layers.parameters()))
         return process_time() - started
 
     return ratio(alternate(effort, 20, partial(cost, ours), partial(cost, plain)))

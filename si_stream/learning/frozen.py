@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from si_stream.learning.layers import WideLinear
 from si_stream.learning.networks import OpenHead, build_head, build_trunk, count_features, sizes
 from si_stream.learning.options import ModelOptions
 from si_stream.learning.parameters import WEIGHTS, ParameterGroup
@@ -110,6 +111,9 @@ def as_functions(module: nn.Module) -> list[Callable[[Tensor], Tensor]]:
         return [layer for part in module for layer in as_functions(part)]
     if type(module) is nn.Linear:
         return [partial(torch.addmm, module.bias, mat2=module.weight.t())]
+    if type(module) is WideLinear:
+        small = partial(torch.addmm, module.bias, mat2=module.weight.t())
+        return [lambda x: module(x) if module.is_large(x) else small(x)]
     if type(module) is OpenHead:
         logits = partial(torch.addmm, module.bias, mat2=module.weight.t())
         return [logits, partial(Tensor.masked_fill_, mask=~module.is_open, value=-math.inf)]

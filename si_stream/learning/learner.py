@@ -29,6 +29,7 @@ from si_stream.learning.networks import (
     generator,
     numbers_from,
     scaled,
+    split_at_dropout,
 )
 from si_stream.learning.optimisers import build_optimiser
 from si_stream.learning.options import (
@@ -107,8 +108,8 @@ class Learner:
         self.heads: list[ParameterGroup] = []
         # What a module of one's own does when it trains, nobody can see: it may drop or draw.
         layers = list(network.modules())
-        dropout = any(isinstance(layer, nn.Dropout) for layer in layers)
-        self.tests_apart = dropout or model.network.kind == "module"
+        own = model.network.kind == "module"
+        self._stem, self._rest = (nn.Identity(), network) if own else split_at_dropout(network)
         self.masks = generator(model.seed, DROPOUT, device=self.device)
         self._batch_norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
 
@@ -126,7 +127,8 @@ class Learner:
             labels: ``[B]`` int64, below the model's ``width``.
             head: its number; it is opened where it is not yet.
 
-        A network with dropout, or a module of one's own, is tested in a forward pass of its own.
+        A network with dropout, or a module of one's own, is tested in a forward pass of its own;
+        what lies before the first dropout is computed once.
         Where labels are open, one that is new has no output yet when it is tested, so it is
         predicted wrong; then its output is opened, and it is trained on.
         """
@@ -134,12 +136,13 @@ class Learner:
         groups = (self.trunk, self.heads[head])
         before = self._changed_in_passing(head)
         x, y = scaled(inputs, self.device), labels.to(self.device, non_blocking=True)
-        if self.tests_apart:
-            tested_BC = self.predict(x, head)  # tested first …
-            features_BF = self._features_with_own_numbers(x)
+        stem = self._stem(x)  # the same to test and to train
+        if self._rest is not None:
+            tested_BC = self._tested(stem, head, self._rest)  # tested first …
+            features_BF = self._features_with_own_numbers(stem, self._rest)
             logits_BC = self.heads[head].module(features_BF)
         else:
-            features_BF = self.trunk.module(x)
+            features_BF = stem
             logits_BC = self.heads[head].module(features_BF)
             tested_BC = self._among_open(logits_BC, head)
         wrong_B = ~self._is_right(tested_BC, y, head)
@@ -290,12 +293,18 @@ class Learner:
             right_B &= module.is_open.index_select(0, y)
         return right_B
 
-    def _features_with_own_numbers(self, x: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _tested(self, stem: Tensor, head: int, rest: nn.Module) -> Tensor:
+        """What `predict` says, of a batch that has come as far as the stem."""
+        with self._as_it_predicts():
+            return self._among_open(self.heads[head].module(rest(stem)), head)
+
+    def _features_with_own_numbers(self, stem: Tensor, rest: nn.Module) -> Tensor:
         """For training; what draws random numbers draws this learner's own."""
         for layer in self._batch_norms:
-            layer.train(len(x) > 1)  # one sample has no variance: the running one is taken
+            layer.train(len(stem) > 1)  # one sample has no variance: the running one is taken
         with numbers_from(self.masks):
-            features_BF: Tensor = self.trunk.module(x)
+            features_BF: Tensor = rest(stem)
         return features_BF
 
 

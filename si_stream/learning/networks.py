@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from si_stream.errors import SettingsError
+from si_stream.learning.layers import ChannelsLast, LazyWideLinear, WideLinear
 from si_stream.learning.options import Initialisation, ModelOptions
 from si_stream.learning.parameters import ALIGNMENT_BYTES
 
@@ -55,25 +56,12 @@ def mlp(input_shape: tuple[int, ...], hidden: tuple[int, ...], dropout: float) -
     """Flatten, then a ReLU layer for each width in ``hidden``, with dropout behind it if any."""
 
     def layer(inside: int, outside: int) -> list[nn.Module]:
-        layers = [nn.Linear(inside, outside), nn.ReLU()]
+        layers = [WideLinear(inside, outside), nn.ReLU()]
         return [*layers, nn.Dropout(dropout)] if dropout else layers
 
     widths = (int(np.prod(input_shape)), *hidden)
     layers = [part for n, m in pairwise(widths) for part in layer(n, m)]
     return nn.Sequential(nn.Flatten(), *layers)
-
-
-class ChannelsLast(nn.Sequential):
-    """Layers that keep images channels last: on a CPU a step takes four fifths of the time so.
-
-    The weights stay as they are, and what is computed is the same but for the order of sums.
-    """
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        x: Tensor = images_BCHW.to(memory_format=torch.channels_last)
-        for layer in self:
-            x = layer(x)
-        return x
 
 
 def cifar_cnn(channels: int, dropout: bool) -> nn.Sequential:
@@ -89,7 +77,7 @@ def cifar_cnn(channels: int, dropout: bool) -> nn.Sequential:
         ]
         return [*layers, nn.Dropout(0.25)] if dropout else layers
 
-    layers = [*block(channels, 32), *block(32, 64), nn.Flatten(), nn.LazyLinear(512), nn.ReLU()]
+    layers = [*block(channels, 32), *block(32, 64), nn.Flatten(), LazyWideLinear(512), nn.ReLU()]
     return ChannelsLast(*layers, *([nn.Dropout(0.5)] if dropout else []))
 
 
@@ -156,6 +144,18 @@ def build_trunk(model: ModelOptions) -> nn.Module:
         count_features(trunk, model)
         initialise(trunk, "glorot-uniform")
     return trunk
+
+
+def split_at_dropout(trunk: nn.Module) -> tuple[nn.Module, nn.Module | None]:
+    """The layers that compute the same to test and to train, and those from the first dropout on.
+
+    The parts share the trunk's layers. Without dropout there is no second one.
+    """
+    layers = list(trunk.children())
+    dropouts = (n for n, layer in enumerate(layers) if isinstance(layer, nn.Dropout))
+    if (first := next(dropouts, None)) is None:
+        return trunk, None
+    return type(trunk)(*layers[:first]), type(trunk)(*layers[first:])
 
 
 class OpenHead(nn.Linear):

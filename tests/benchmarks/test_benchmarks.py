@@ -66,6 +66,7 @@ def test_the_names_are_these() -> None:
         "si_step_ratio_permuted",
         "si_step_ratio_split",
         "state_bytes_per_parameter",
+        "wide_linear_ratio",
     ]
 
 

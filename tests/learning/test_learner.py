@@ -26,6 +26,7 @@ OWN: Given = {"network": {"kind": "module", "module": "own_trunks:dropping"}}
 DROPPING: Given = {
     "network": {"hidden": (8, 7), "hidden_dropout": 0.5, "head_initialisation": "glorot-uniform"}
 }
+WIDE: Given = {"input_shape": (1200,), "network": {"hidden": (1024,)}}
 NETWORKS: dict[str, Given] = {
     "mlp": {},
     "mlp with dropout": DROPPING,
@@ -278,15 +279,19 @@ def test_the_state_of_another_network_is_refused(build: Build) -> None:
         build().load_state(build({"network": {"hidden": (9, 9)}}).state())
 
 
-@every_network
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [*((model, 16) for model in NETWORKS.values()), (WIDE, 16), (WIDE, 64)],
+    ids=[*NETWORKS, "wide mlp, few rows", "wide mlp, many rows"],
+)
 def test_a_frozen_network_answers_as_the_learner_does(
-    build: Build, batches: Batches, model: Given
+    build: Build, batches: Batches, model: Given, size: int
 ) -> None:
     learner = build(model)
     for head in range(2):
         learn(learner, batches_for(batches, model, 4, head), head)
     frozen = FrozenNetwork(learner.model, weights_of(copy_of(learner)))
-    x, _ = batches_for(batches, model, 1)[0]
+    x, _ = batches_for(batches, model, 1, size=size)[0]
     for head in range(2):
         expected = torch.softmax(learner.predict(x, head), 1)
         assert torch.equal(torch.from_numpy(frozen.probabilities(x.numpy(), head)), expected)
@@ -338,6 +343,21 @@ def test_dropout_draws_other_masks_at_each_step_and_for_each_seed(
         for _ in range(3)
     }
     assert len(losses) == 2 * 3  # the same for the same seed
+
+
+@pytest.mark.parametrize(
+    ("model", "passes"), [({}, [1, 1]), (DROPPING, [1, 2]), (CNN, [1, 1, 2, 2, 2]), (OWN, [2, 2])]
+)
+def test_to_test_and_to_train_each_layer_before_the_first_dropout_is_computed_once(
+    build: Build, batches: Batches, model: Given, passes: list[int]
+) -> None:
+    learner, calls = build(model), list[torch.nn.Module]()
+    kinds = torch.nn.Linear, torch.nn.Conv2d
+    layers = [layer for layer in learner.trunk.module.modules() if isinstance(layer, kinds)]
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, *_: calls.append(layer))
+    learn(learner, batches_for(batches, model, 1), head=0)
+    assert [calls.count(layer) for layer in layers] == passes
 
 
 def test_where_a_batch_lies_in_memory_changes_no_bit(build: Build, batches: Batches) -> None:
