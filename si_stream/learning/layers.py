@@ -12,14 +12,16 @@ from torch.nn import functional
 
 LEAST_ROWS, LEAST_PRODUCTS = 32, 1 << 24
 """Below these, copies to oneDNN's layout and back cost more than it gains."""
+HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 HAS_ONE_DNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 class WideLinear(nn.Linear):
     """A linear layer whose large products on a CPU oneDNN computes, and not PyTorch's BLAS.
 
-    PyTorch's builds for x86 take MKL for matrix products, which leaves the half of a vector unit
-    unused on CPUs with AVX-512 that are not Intel's: there they take half the time so.
+    PyTorch's builds for x86 take MKL for matrix products, which leaves half of a vector unit unused
+    on CPUs with AVX-512 that are not Intel's: there they take half the time so. Without MKL all is
+    PyTorch's.
     """
 
     def is_large(self, x_BF: Tensor) -> bool:
@@ -28,6 +30,7 @@ class WideLinear(nn.Linear):
             and x_BF.numel() * self.out_features >= LEAST_PRODUCTS
             and x_BF.dtype == torch.float32
             and x_BF.device.type == "cpu"
+            and HAS_MKL
             and HAS_ONE_DNN
         )
 
