@@ -24,6 +24,7 @@ from services.predictor.mirror.place import source_of_mirror
 from si_stream.boundaries.tasks import Task
 from si_stream.brokers import open_broker
 from si_stream.errors import SettingsError, StreamNotFound, UnknownTask
+from si_stream.learning.huge_pages import ask_for_huge_pages
 from si_stream.settings import Settings
 from si_stream.state import Ledger, State
 
@@ -64,6 +65,7 @@ def run(settings: Settings) -> None:
             "keeps; give this learner a --directory of its own"
         )
     log_to_stderr(settings.log)
+    ask_for_huge_pages()
     torch.set_num_threads(settings.compute.threads)
     os.nice(settings.learner.niceness)
     stop = Event()
