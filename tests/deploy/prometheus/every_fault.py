@@ -1,4 +1,4 @@
-"""The faults that `test_alerts.py` does not cause: `make alert-test`, some two minutes.
+"""The faults that `test_alerts.py` does not cause: `make alert-test`, some minutes.
 
 Each model has several one after the other, and all models have theirs at the same time. A test
 causes a fault, waits for its alert, and looks that no other one fires of it.
