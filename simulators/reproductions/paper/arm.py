@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from si_stream.errors import SettingsError
 from si_stream.learning.options import ConsolidatorOptions
+from si_stream.learning.presets import PRESETS
 from simulators.reproductions.paper.catalogue import (
     DROPOUT,
     GRIDS,
@@ -19,7 +20,7 @@ from simulators.reproductions.paper.catalogue import (
     WITHOUT_STRENGTH,
     Benchmark,
 )
-from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS
+from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS, is_usual
 
 ALL = "all"
 NAME = re.compile(
@@ -135,7 +136,8 @@ def planned(
         variations: by name; each makes arms beside those without any.
 
     Raises:
-        SettingsError: there is no such method or variation, or strengths are for no method.
+        SettingsError: there is no such method or variation, a variation changes nothing, or
+            strengths are for no method.
     """
     named = methods or benchmark.methods
     if ALL in named:
@@ -152,6 +154,11 @@ def planned(
         if name not in VARIATIONS:
             raise SettingsError(
                 f"there is no variation {name!r}; there are {', '.join(VARIATIONS)}"
+            )
+        if is_usual(PRESETS[benchmark.name], name):
+            raise SettingsError(
+                f"{name} is how {benchmark.name} is run without it: leave it out, or the same runs "
+                "are done twice"
             )
     if strengths and not strong(names):
         raise SettingsError(

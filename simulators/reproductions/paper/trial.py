@@ -7,7 +7,7 @@ the test set is not read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -44,7 +44,7 @@ from simulators.reproductions.paper.mixed import mixed
 from simulators.reproductions.paper.record import PaperRecord, Row
 from simulators.reproductions.paper.relu_by_task import with_relu_by_task
 from simulators.reproductions.paper.unfinished import SoFar, Unfinished, write
-from simulators.reproductions.paper.variations import RELU_BY_TASK, VARIATIONS
+from simulators.reproductions.paper.variations import RELU_BY_TASK, varied
 from simulators.reproductions.recipe import Recipe
 from simulators.scenarios import Scenario, Task
 
@@ -100,7 +100,7 @@ def learner(benchmark: Benchmark, arm: Arm, seed: int, device: str = "auto") -> 
         chosen["boundaries"] = {"mode": "task-name"}
         chosen["optimiser"] = {**chosen["optimiser"], "keep_over_boundary": "all"}
     if arm.variation is not None:
-        chosen = nested(chosen, VARIATIONS[arm.variation].settings)
+        chosen = varied(chosen, arm.variation)
     return groups.settings_of(chosen, seed, device, f"method {arm.method}")
 
 
@@ -262,18 +262,6 @@ class _Run:
     def _seconds(self) -> float:
         """That it has taken, without the time in which it was stopped."""
         return time.monotonic() - self._started
-
-
-def nested(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, with others in their place, group by group.
-
-    >>> nested({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
-    {'a': {'b': 3, 'c': 2}}
-    """
-    return {**values} | {
-        name: nested(values.get(name, {}), other) if isinstance(other, Mapping) else other
-        for name, other in others.items()
-    }
 
 
 def held_back(scenario: Scenario) -> Scenario:

@@ -5,7 +5,10 @@ Light to import. Invariant: a variation changes its detail alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from si_stream.settings import Settings
 
 RELU_BY_TASK = "relu-by-task"
 
@@ -43,3 +46,26 @@ VARIATIONS: dict[str, Variation] = {
         {},
     ),
 }
+
+
+def varied(values: Mapping[str, Any], variation: str) -> dict[str, Any]:
+    """A learner's settings with a detail done otherwise."""
+    return _nested(values, VARIATIONS[variation].settings)
+
+
+def is_usual(values: Mapping[str, Any], variation: str) -> bool:
+    """Whether these settings, with the defaults of all others, have it so already."""
+    usual, other = map(Settings.model_validate, (values, varied(values, variation)))
+    return bool(VARIATIONS[variation].settings) and usual == other
+
+
+def _nested(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with others in their place, group by group.
+
+    >>> _nested({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    return {**values} | {
+        name: _nested(values.get(name, {}), other) if isinstance(other, Mapping) else other
+        for name, other in others.items()
+    }

@@ -5,6 +5,7 @@ import pytest
 from si_stream.errors import SettingsError
 from simulators.reproductions.paper.arm import Arm, planned, rivals
 from simulators.reproductions.paper.catalogue import BENCHMARKS, GRIDS, METHODS, NONE, SI, Benchmark
+from simulators.reproductions.paper.variations import VARIATIONS
 
 PERMUTED = BENCHMARKS["permuted-mnist"]
 
@@ -69,6 +70,24 @@ def test_a_variation_is_beside_what_it_is_a_variation_of() -> None:
     ]
     with pytest.raises(SettingsError, match="no variation 'luck'; there are adam-kept"):
         planned(PERMUTED, variations=["luck"])
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "usual"),
+    [
+        ("split-mnist", {"adam-step-count"}),
+        ("permuted-mnist", {"adam-kept", "glorot-heads"}),
+        ("split-cifar", {"adam-step-count"}),
+    ],
+)
+def test_a_variation_that_is_how_the_authors_ran_it_is_refused(
+    benchmark: str, usual: set[str]
+) -> None:
+    for name in usual:
+        with pytest.raises(SettingsError, match=f"{name} is how {benchmark} is run without it"):
+            planned(BENCHMARKS[benchmark], variations=[name])
+    for name in VARIATIONS.keys() - usual:
+        assert name in {arm.variation for arm in planned(BENCHMARKS[benchmark], variations=[name])}
 
 
 def test_only_synaptic_intelligence_has_a_relu() -> None:
