@@ -83,7 +83,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             strengths=(0.1, 0.02, 0.01),
             grid=(0.01, 0.02, 0.1, 0.3),
             figure="curves",
-            seconds_per_epoch=288.0,
+            seconds_per_epoch=165.0,
         ),
         Benchmark(
             name="split-cifar",
