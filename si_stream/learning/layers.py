@@ -20,8 +20,7 @@ class WideLinear(nn.Linear):
     """A linear layer whose large products on a CPU oneDNN computes, and not PyTorch's BLAS.
 
     PyTorch's builds for x86 take MKL for matrix products, which leaves half of a vector unit unused
-    on CPUs with AVX-512 that are not Intel's: there they take half the time so. Without MKL all is
-    PyTorch's.
+    on AMD's CPUs with AVX-512: there they take half the time so. Without MKL all is PyTorch's.
     """
 
     def is_large(self, x_BF: Tensor) -> bool:

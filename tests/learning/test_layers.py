@@ -6,10 +6,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from si_stream.learning.layers import LEAST_PRODUCTS, LEAST_ROWS, LazyWideLinear, WideLinear
+from si_stream.learning.layers import (
+    HAS_MKL,
+    HAS_ONE_DNN,
+    LEAST_PRODUCTS,
+    LEAST_ROWS,
+    LazyWideLinear,
+    WideLinear,
+)
 from si_stream.learning.networks import cifar_cnn
 
 INSIDE, OUTSIDE = 1000, 1024
+
+with_mkl = pytest.mark.skipif(
+    not (HAS_MKL and HAS_ONE_DNN), reason="PyTorch has no MKL with oneDNN beside it here"
+)
 
 
 def pair(dtype: torch.dtype = torch.float32) -> tuple[WideLinear, nn.Linear]:
@@ -32,6 +43,7 @@ def learned(layer: nn.Linear, inputs: Tensor) -> list[Tensor]:
     return [answer, *torch.autograd.grad((answer * weights).sum(), [x, *layer.parameters()])]
 
 
+@with_mkl
 def test_large_products_are_those_of_pytorchs_layer_up_to_rounding() -> None:
     ours, theirs = pair()
     inputs = rows(64)
@@ -56,6 +68,7 @@ def test_few_rows_and_double_precision_are_left_to_pytorch_to_the_bit(
         assert torch.equal(here, there)
 
 
+@with_mkl
 def test_a_layer_is_large_by_its_products_and_not_by_its_rows_alone() -> None:
     assert not WideLinear(8, 8).is_large(torch.zeros(LEAST_ROWS, 8))
     assert WideLinear(8, LEAST_PRODUCTS // LEAST_ROWS // 8).is_large(torch.zeros(LEAST_ROWS, 8))
