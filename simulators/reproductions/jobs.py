@@ -49,11 +49,17 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """``seconds`` it takes, roughly, for the time left."""
+    """Args:
+    seconds: that it takes, roughly; for the time left.
+    after: the name of another job that has to be done before.
+    done: the share of it that it finds done, roughly; for the time left.
+    """
 
     name: str
     seconds: float
     work: Work
+    after: str = ""
+    done: float = 0.0
 
 
 class Watcher(Protocol):
@@ -77,16 +83,27 @@ def run_jobs(
     told: Queue[tuple[int, float]] = spawn.Queue()
     stopping = spawn.Event()
     executor = ProcessPoolExecutor(processes, spawn, _Here.begin, (told, stopping))
-    try:
+    futures: dict[Future[str], Job] = {}
+
+    def begin(after: str) -> set[Future[str]]:
         with _ctrl_c_ignored():  # and so do they that are started here: they are told to stop
-            futures = {executor.submit(_do, n, job.work): job for n, job in enumerate(jobs)}
-        left = set(futures)
+            begun = {
+                executor.submit(_do, number, job.work): job
+                for number, job in enumerate(jobs)
+                if job.after == after
+            }
+        futures.update(begun)
+        return set(begun)
+
+    try:
+        left = begin("")
         while left and not stop():
             ended, left = wait(left, LOOK_SECONDS, FIRST_COMPLETED)
             for number, share in _all_of(told):
                 watcher.going(jobs[number], share)
             for future in ended:
                 watcher.done(futures[future], _result(future, futures[future]))
+                left |= begin(futures[future].name)
         return not left
     finally:
         stopping.set()

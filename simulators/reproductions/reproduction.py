@@ -1,14 +1,16 @@
 """A reproduction: which runs it has, what a run leaves, and what is made of all records.
 
-Invariant: a run that has a record is not done again; the summary and the pictures are made from
-the records in the directory alone, those of the settings that the runs have now.
+Invariant: a run that has a record is not done again, and a beginning that runs have in common is
+done once; the summary and the pictures are made from the records in the directory alone, those of
+the settings that the runs have now.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -22,7 +24,7 @@ OVERVIEW = "summary"
 
 class Place(NamedTuple):
     """Where results lie: ``NAME.json``, and in ``NAME/`` pictures, the records of ``runs/`` and
-    what there is of runs that were stopped, ``unfinished/``."""
+    what there is of runs that have no record yet, ``unfinished/``."""
 
     directory: Path
     name: str
@@ -41,6 +43,28 @@ class Place(NamedTuple):
 
     def unfinished(self, scenario: str, seed: int) -> Path:
         return self.pictures / "unfinished" / f"{scenario}-seed-{seed}.safetensors"
+
+    def beginning(self, name: str, seed: int) -> Path:
+        return self.pictures / "unfinished" / f"{name}-seed-{seed}-beginning.safetensors"
+
+
+class Beginning(NamedTuple):
+    """What runs of a seed have in common, and which share of each that is, roughly."""
+
+    name: str
+    share: float
+
+
+class Files(NamedTuple):
+    """Of a run without a record.
+
+    Attributes:
+        unfinished: that a long run may keep itself in, to go on from if it is stopped.
+        beginning: of what it has in common with others; None where nothing is.
+    """
+
+    unfinished: Path
+    beginning: Path | None
 
 
 class Reproduction(ABC, Generic[R]):
@@ -90,16 +114,27 @@ class Reproduction(ABC, Generic[R]):
         scenario: str,
         seed: int,
         device: str,
-        unfinished: Path,
+        files: Files,
         progress: Tell,
         stop: Stop,
     ) -> R:
-        """Args:
-            unfinished: a file that a long run may keep itself in, to go on from if it is stopped.
+        """Raises:
+        Stopped: as it was asked for.
+        """
+
+    def beginning(self, scenario: str) -> Beginning | None:
+        """That it may have in common with other scenarios."""
+        return None
+
+    def begin(
+        self, name: str, seed: int, device: str, file: Path, progress: Tell, stop: Stop
+    ) -> None:
+        """Leave a beginning in its file.
 
         Raises:
             Stopped: as it was asked for.
         """
+        raise NotImplementedError
 
     @abstractmethod
     def command(self, scenario: str, seeds: int) -> str:
@@ -138,13 +173,31 @@ class RecordedRun(Generic[R]):
     device: str
 
     def __call__(self, progress: Tell, stop: Stop) -> str:
-        unfinished = self.place.unfinished(self.scenario, self.seed)
-        record = self.reproduction.run(
-            self.scenario, self.seed, self.device, unfinished, progress, stop
+        beginning = self.reproduction.beginning(self.scenario)
+        files = Files(
+            self.place.unfinished(self.scenario, self.seed),
+            self.place.beginning(beginning.name, self.seed) if beginning else None,
         )
+        record = self.reproduction.run(self.scenario, self.seed, self.device, files, progress, stop)
         Records(self.place.runs, self.reproduction.kind).write(record)
-        unfinished.unlink(missing_ok=True)
+        files.unfinished.unlink(missing_ok=True)
         return self.reproduction.line(record)
+
+
+@dataclass(frozen=True)
+class CommonBeginning(Generic[R]):
+    """The work of a job that others wait for."""
+
+    reproduction: Reproduction[R]
+    place: Place
+    name: str
+    seed: int
+    device: str
+
+    def __call__(self, progress: Tell, stop: Stop) -> str:
+        file = self.place.beginning(self.name, self.seed)
+        self.reproduction.begin(self.name, self.seed, self.device, file, progress, stop)
+        return f"beginning of {self.name}, seed {self.seed}, which other runs have in common"
 
 
 def reproduce(
@@ -175,22 +228,45 @@ def reproduce(
     names = list(chosen) or [name for name in reproduction.scenarios if reproduction.is_usual(name)]
     records = Records(place.runs, reproduction.kind)
     defaults = reproduction.defaults()
-    jobs, there = [], 0
-    for name in names:
-        for seed in range(seeds or reproduction.seeds(name)):
-            if records.find(name, seed, reproduction.settings(name, seed), defaults):
-                there += 1
-                continue
-            work = RecordedRun(reproduction, place, name, seed, device)
-            jobs.append(Job(f"{name}, seed {seed}", reproduction.seconds(name), work))
-    if there:
-        screen.say(f"{there} of {there + len(jobs)} runs are recorded in {place.runs} already")
-    if jobs:
+    asked = [(name, seed) for name in names for seed in range(seeds or reproduction.seeds(name))]
+    runs = [
+        (name, seed)
+        for name, seed in asked
+        if not records.find(name, seed, reproduction.settings(name, seed), defaults)
+    ]
+    if there := len(asked) - len(runs):
+        screen.say(f"{there} of {len(asked)} runs are recorded in {place.runs} already")
+    if runs:
+        jobs = _jobs(reproduction, place, runs, device)
         with screen.watching(jobs) as watcher:
             if not run_jobs(jobs, processes, watcher, stop):
                 return False
+    for name, seed in runs:
+        if beginning := reproduction.beginning(name):
+            place.beginning(beginning.name, seed).unlink(missing_ok=True)
     summarise(reproduction, place, page)
     return True
+
+
+def _jobs(
+    reproduction: Reproduction[R], place: Place, runs: Sequence[tuple[str, int]], device: str
+) -> list[Job]:
+    """First the beginnings that several of the runs have in common."""
+    beginnings = {name: reproduction.beginning(name) for name, _ in runs}
+    counts = Counter((beginnings[name], seed) for name, seed in runs)
+    first, then = {}, []
+    for name, seed in runs:
+        seconds, beginning = reproduction.seconds(name), beginnings[name]
+        job = Job(
+            f"{name}, seed {seed}", seconds, RecordedRun(reproduction, place, name, seed, device)
+        )
+        if beginning and counts[beginning, seed] > 1:
+            work = CommonBeginning(reproduction, place, beginning.name, seed, device)
+            common = f"beginning of {beginning.name}, seed {seed}"
+            first[common] = Job(common, seconds * beginning.share, work)
+            job = replace(job, after=common, done=beginning.share)
+        then.append(job)
+    return [*first.values(), *then]
 
 
 def summarise(reproduction: Reproduction[R], place: Place, page: Path | None = None) -> None:

@@ -95,12 +95,15 @@ class Estimate:
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._begun = time.monotonic()
         self._seconds = {job.name: job.seconds for job in jobs}
-        self._shares = dict.fromkeys(self._seconds, 0.0)
-        self._begins: dict[str, float] = {}
+        self._shares = {job.name: job.done for job in jobs}
+        self._begins = dict(self._shares)
         """Of each job, the share that was done before, if it goes on where it was stopped."""
+        self._begun_jobs: set[str] = set()
 
     def note(self, job: Job, share: float) -> None:
-        self._begins.setdefault(job.name, 0.0 if share == 1.0 else share)
+        if job.name not in self._begun_jobs and share < 1.0:
+            self._begins[job.name] = share
+        self._begun_jobs.add(job.name)
         self._shares[job.name] = share
 
     @property

@@ -16,6 +16,7 @@ from simulators.reproductions.paper.catalogue import (
     DROPOUT,
     GRIDS,
     METHODS,
+    NONE,
     SI,
     WITHOUT_STRENGTH,
     Benchmark,
@@ -98,6 +99,16 @@ class Arm(NamedTuple):
             + (f" --with {self.variation}" if self.variation else "")
             + (" --grid" if self.validation else "")
         )
+
+    def until_its_first_boundary(self) -> Self | None:
+        """What it is until then, whatever its strength; None where it is like no other arm.
+
+        >>> Arm("none", None, 20, 10).until_its_first_boundary().method
+        'synaptic-intelligence'
+        """
+        if self.method == NONE:  # is Synaptic Intelligence at c = 0
+            return self._replace(method=SI, strength=0.0)
+        return self._replace(strength=0.0) if self.has_strength else None
 
     def is_shorter(self, benchmark: Benchmark) -> bool:
         """Than the authors' runs."""

@@ -41,6 +41,7 @@ class Benchmark(Options):
         grid: strengths of Synaptic Intelligence to choose from.
         figure: of the paper, and how it is drawn.
         has_dropout: whether the authors' network has it.
+        first_task: how many times as many samples as each of the others its first task has.
         seconds_per_epoch: that an epoch of all tasks takes on a core, roughly; for the time left
             alone.
     """
@@ -55,6 +56,7 @@ class Benchmark(Options):
     grid: tuple[NonNegativeFloat, ...]
     figure: Shape
     has_dropout: bool = False
+    first_task: PositiveFloat = 1.0
     seconds_per_epoch: PositiveFloat
 
 
@@ -96,6 +98,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             grid=(0.001, 0.003, 0.01, 0.03, 0.1),
             figure="bars",
             has_dropout=True,
+            first_task=10.0,
             seconds_per_epoch=95.0,
         ),
         Benchmark(

@@ -14,9 +14,9 @@ from simulators.reproductions.paper.importance import IMPORTANCE, IMPORTANCE_TIT
 from simulators.reproductions.paper.record import PaperRecord
 from simulators.reproductions.paper.summary import average, best, summarised
 from simulators.reproductions.paper.table import table
-from simulators.reproductions.paper.trial import decided_by, defaults, run_arm
+from simulators.reproductions.paper.trial import begin_arm, decided_by, defaults, run_arm
 from simulators.reproductions.records import Records
-from simulators.reproductions.reproduction import OVERVIEW, Reproduction
+from simulators.reproductions.reproduction import OVERVIEW, Beginning, Files, Reproduction
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         return self.benchmark.seeds
 
     def seconds(self, scenario: str) -> float:
-        arm = self._arm(scenario)
-        share = arm.epochs * arm.tasks / self.benchmark.tasks
-        return self.benchmark.seconds_per_epoch * share
+        arm, benchmark = self._arm(scenario), self.benchmark
+        share = _length(benchmark, arm.tasks) / _length(benchmark, benchmark.tasks)
+        return benchmark.seconds_per_epoch * arm.epochs * share
 
     def settings(self, scenario: str, seed: int) -> dict[str, Any]:
         return decided_by(self.benchmark, self._arm(scenario), seed)
@@ -73,7 +73,7 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         scenario: str,
         seed: int,
         device: str,
-        unfinished: Path,
+        files: Files,
         progress: Tell,
         stop: Stop,
     ) -> PaperRecord:
@@ -84,8 +84,25 @@ class PaperBenchmark(Reproduction[PaperRecord]):
             device=device,
             progress=progress,
             stop=stop,
-            unfinished=unfinished,
+            unfinished=files.unfinished,
+            beginning=files.beginning,
         )
+
+    def beginning(self, scenario: str) -> Beginning | None:
+        """Its first task up to the last batch, of a method with a strength: that is alike for all
+        strengths, for nothing pulls before the first boundary."""
+        arm = self._arm(scenario)
+        common = arm.until_its_first_boundary()
+        if common is None:
+            return None
+        share = self.benchmark.first_task / _length(self.benchmark, arm.tasks)
+        return Beginning(common._replace(strength=None).name(self.benchmark), share)
+
+    def begin(
+        self, name: str, seed: int, device: str, file: Path, progress: Tell, stop: Stop
+    ) -> None:
+        arm = self._arm(name)._replace(strength=0.0)
+        begin_arm(self.benchmark, arm, seed, file, device=device, progress=progress, stop=stop)
 
     def command(self, scenario: str, seeds: int) -> str:
         return f"si-stream reproduce {self.name} {self._arm(scenario).options()} --seeds {seeds}"
@@ -119,6 +136,11 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         arm = Arm.named(scenario, self.benchmark)
         assert arm is not None
         return arm
+
+
+def _length(benchmark: Benchmark, tasks: int) -> float:
+    """Of the first so many tasks, the last one's being 1."""
+    return benchmark.first_task + tasks - 1
 
 
 def chosen_arm(arms: Sequence[Arm], benchmark: Benchmark, runs: Path, seeds: int) -> Arm:

@@ -24,6 +24,7 @@ from simulators.options import ReplayOptions
 from simulators.replay import envelopes, sample_count
 from simulators.reproductions import groups
 from simulators.reproductions.course import Course
+from simulators.reproductions.jobs import Stopped
 from simulators.reproductions.machine import commit, made_on, versions
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import (
@@ -113,6 +114,7 @@ def run_arm(
     progress: Callable[[float], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     unfinished: Path | None = None,
+    beginning: Path | None = None,
 ) -> PaperRecord:
     """Learn the tasks, and test them.
 
@@ -121,12 +123,55 @@ def run_arm(
         stop: asked after each batch.
         unfinished: a file that it is kept in now and then, and when it is stopped; where there is
             one, it goes on from there.
+        beginning: a file of `begin_arm`, for this arm until its first boundary; where there is one,
+            it begins there.
 
     Raises:
         Stopped: as it was asked for.
         SIStreamError: data or settings are no good.
     """
-    return _Run(benchmark, arm, seed, device, progress, stop, unfinished).record()
+    return _Run(benchmark, arm, seed, device, progress, stop, unfinished, beginning).record()
+
+
+def begin_arm(
+    benchmark: Benchmark,
+    arm: Arm,
+    seed: int,
+    file: Path,
+    *,
+    device: str = "auto",
+    progress: Callable[[float], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Learn the first task up to its last batch, and keep that for the arms that begin so.
+
+    Where the task has one batch alone, no file is left: there is nothing to have in common.
+
+    Args:
+        file: to keep it in; where there is one, it goes on from there.
+        progress: is told which share of that is done.
+        stop: asked after each batch.
+
+    Raises:
+        Stopped: as it was asked for.
+        SIStreamError: data or settings are no good.
+    """
+    learned = 0.0
+
+    def note(share: float) -> None:
+        nonlocal learned
+        learned = share
+        progress(share / last)
+
+    run = _Run(benchmark, arm, seed, device, note, lambda: learned >= last or stop(), file)
+    last = run.last_share_of_first_task
+    if last == 0 or run.share_found >= last:
+        return
+    try:
+        run.record()
+    except Stopped:
+        if learned < last:
+            raise
 
 
 class _Run:
@@ -141,6 +186,7 @@ class _Run:
         progress: Callable[[float], None],
         stop: Callable[[], bool],
         unfinished: Path | None,
+        beginning: Path | None = None,
     ) -> None:
         self.benchmark, self.arm, self.seed = benchmark, arm, seed
         self.settings, made = learner(benchmark, arm, seed, device), recipe(benchmark, arm)
@@ -155,11 +201,25 @@ class _Run:
         self._all_samples = sample_count(self.scenario, self.replay)
         self._progress, self._stop, self._path = progress, stop, unfinished
         self._started = time.monotonic()
-        self._found = Unfinished.read(unfinished, self._made()) if unfinished else None
+        self._found = self._find(unfinished, beginning)
         if self._found is not None:
             so_far = self._found.so_far
             self.rows, self.lives, self.samples = so_far.rows, so_far.lives, so_far.samples
             self._started -= so_far.seconds
+
+    @property
+    def last_share_of_first_task(self) -> float:
+        """Of the run, when all batches of its first task but the last are learned."""
+        first = replace(self.scenario, tasks=self.scenario.tasks[:1])
+        size = self.settings.model.batch_size
+        batches = (sample_count(first, self.replay) - 1) // size
+        return batches * size / self._all_samples
+
+    @property
+    def share_found(self) -> float:
+        """Of the run, that was done before."""
+        learned = self._found.so_far.ledger.samples if self._found else 0
+        return (self.samples + learned) / self._all_samples
 
     def record(self) -> PaperRecord:
         arm, scenario = self.arm, self.scenario
@@ -237,7 +297,7 @@ class _Run:
         if self._path is None:
             return
         so_far = SoFar(
-            made=self._made(),
+            made=self._made(self.decided),
             seconds=self._seconds(),
             lives=self.lives,
             samples=self.samples,
@@ -248,11 +308,20 @@ class _Run:
         )
         write(self._path, so_far, course.state, observer)
 
-    def _made(self) -> dict[str, Any]:
+    def _find(self, unfinished: Path | None, beginning: Path | None) -> Unfinished | None:
+        """Where it goes on: itself, or what it has in common with others."""
+        common = self.arm.until_its_first_boundary()
+        found = Unfinished.read(unfinished, self._made(self.decided)) if unfinished else None
+        if found is None and beginning is not None and common is not None:
+            decided = decided_by(self.benchmark, common, self.seed, self.settings.compute.device)
+            found = Unfinished.read(beginning, self._made(decided))
+        return found
+
+    def _made(self, decided: dict[str, Any]) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
         device = choose_device(self.settings.compute.device)
         return {
-            "settings": self.decided,
+            "settings": decided,
             "versions": self.versions,
             "commit": self.commit,
             "device": device_name(device),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.reproductions.jobs import Stop, Tell
-from simulators.reproductions.reproduction import Reproduction
+from simulators.reproductions.reproduction import Files, Reproduction
 from simulators.reproductions.silent.catalogue import TRIALS
 from simulators.reproductions.silent.summary import average, matched, summarised
 from simulators.reproductions.silent.table import table
@@ -44,7 +44,7 @@ class SilentBoundaries(Reproduction[TrialRecord]):
         scenario: str,
         seed: int,
         device: str,
-        unfinished: Path,  # its runs take minutes
+        files: Files,  # its runs take minutes
         progress: Tell,
         stop: Stop,
     ) -> TrialRecord:

@@ -42,6 +42,21 @@ def test_those_at_work_stop_when_they_are_asked_to_and_the_others_never_begin(
     assert not (tmp_path / "f").exists()
 
 
+def test_what_comes_after_another_waits_until_that_is_done(tmp_path: Path) -> None:
+    heard = Heard()
+    first = Job("a", 1.0, Writing(tmp_path / "a"))
+    last = Job("b", 1.0, Writing(tmp_path / "b"), after="a")
+    assert run_jobs([last, first], 2, heard)
+    assert heard.lines == ["wrote a", "wrote b"]
+
+
+def test_what_comes_after_one_that_fails_never_begins(tmp_path: Path) -> None:
+    jobs = [Job("fails", 1.0, Failing()), Job("b", 1.0, Writing(tmp_path / "b"), "fails")]
+    with pytest.raises(SettingsError, match="no good"):
+        run_jobs(jobs, 2, Heard())
+    assert not (tmp_path / "b").exists()
+
+
 def test_the_error_of_one_ends_the_others(tmp_path: Path) -> None:
     jobs = [Job("waits", 1.0, Waiting(tmp_path / "a")), Job("fails", 1.0, Failing())]
     with pytest.raises(SettingsError, match="no good"):
@@ -60,6 +75,8 @@ def test_the_time_left_counts_long_jobs_for_more(capsys: pytest.CaptureFixture[s
     assert estimate.share == pytest.approx(0.1)
     estimate.note(long, 0.5)
     assert estimate.share == pytest.approx(0.55)
+    begun = Estimate([long, Job("begun", 100, Failing(), done=0.5)])
+    assert begun.share == pytest.approx(50 / 190)
     lines = Lines([long, short])
     lines.done(long, "it went well")
     assert capsys.readouterr().err.startswith("it went well (1 of 2 runs, ")

@@ -91,6 +91,8 @@ def test_after_ctrl_c_it_does_what_is_left(tmp_path: Path) -> None:
         start_new_session=True,
     ) as process:
         assert process.stderr is not None
+        begun = process.stderr.readline()
+        assert "beginning of synaptic-intelligence-2-epochs-2-tasks, seed 0" in begun
         assert "c-1-2-epochs-2-tasks, seed 0" in process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)
         rest = process.stderr.read()

@@ -17,7 +17,7 @@ from simulators.reproductions.paper import trial
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import JOINT, NONE, SCRATCH, SI
 from simulators.reproductions.paper.record import PaperRecord
-from simulators.reproductions.paper.trial import run_arm
+from simulators.reproductions.paper.trial import begin_arm, run_arm
 from simulators.reproductions.paper.unfinished import SOFAR, Unfinished
 from tests.simulators.reproductions.paper.making import DIGITS
 
@@ -76,7 +76,9 @@ def stopped(path: Path, arm: Arm = ARMS[0]) -> None:
         run_arm(DIGITS, arm, 0, device="cpu", stop=after(30), unfinished=path)
 
 
-def first_share(path: Path, arm: Arm = ARMS[0], seed: int = 0) -> float:
+def first_share(
+    path: Path, arm: Arm = ARMS[0], seed: int = 0, beginning: Path | None = None
+) -> float:
     """Where a run begins."""
     shares: list[float] = []
     with pytest.raises(Stopped):
@@ -86,6 +88,7 @@ def first_share(path: Path, arm: Arm = ARMS[0], seed: int = 0) -> float:
             progress=shares.append,
             stop=lambda: bool(shares),
             unfinished=path,
+            beginning=beginning,
         )
     return shares[0]
 
@@ -124,6 +127,44 @@ def test_a_file_of_another_form_is_an_error_too(tmp_path: Path) -> None:
     save_file(tensors, path, {SOFAR: json.dumps(told | {"news": 1})})
     with pytest.raises(DataError, match="delete it"):
         Unfinished.read(path, told["made"])
+
+
+@pytest.mark.parametrize(
+    "arm", [arm for arm in ARMS if arm.until_its_first_boundary()], ids=lambda arm: arm.name(DIGITS)
+)
+def test_from_the_beginning_that_all_strengths_share_it_leaves_the_record_that_it_would_have_left(
+    arm: Arm, tmp_path: Path
+) -> None:
+    common = arm.until_its_first_boundary()
+    assert common is not None
+    path, shares = tmp_path / "beginning.safetensors", [0.0]
+    with pytest.raises(Stopped):
+        begin_arm(DIGITS, common, 0, path, device="cpu", stop=after(16))
+    begin_arm(DIGITS, common, 0, path, device="cpu", progress=shares.append)
+    assert shares[1] > 0.2  # it goes on
+    assert shares[-1] == 1.0
+    kept = path.read_bytes()
+    begin_arm(DIGITS, common, 0, path, device="cpu")
+    assert path.read_bytes() == kept
+    told: list[float] = []
+    record = run_arm(DIGITS, arm, 0, device="cpu", progress=told.append, beginning=path)
+    assert told[0] > 0.3  # of three tasks
+    assert without_seconds(record) == without_seconds(run_arm(DIGITS, arm, 0, device="cpu"))
+
+
+def test_a_beginning_is_none_to_other_seeds_and_methods(tmp_path: Path) -> None:
+    path = tmp_path / "beginning.safetensors"
+    begin_arm(DIGITS, Arm(SI, 0.0, 2, 3), 0, path, device="cpu")
+    alone = first_share(tmp_path / "run.safetensors")
+    for arm, seed in ((ARMS[0], 1), (ARMS[2], 0), (ARMS[4], 0)):
+        elsewhere = tmp_path / f"{arm.name(DIGITS)}.safetensors"
+        assert first_share(elsewhere, arm, seed, beginning=path) < 2 * alone
+
+
+def test_a_first_task_of_one_batch_is_no_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "beginning.safetensors"
+    begin_arm(DIGITS, Arm(SI, 0.0, 1, 3, samples=10), 0, path, device="cpu")
+    assert not path.exists()
 
 
 def test_nothing_else_is_left_beside_it(tmp_path: Path) -> None:
