@@ -12,9 +12,10 @@ from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, JOINT, Benchmark, BenchmarkName
 from simulators.reproductions.paper.importance import IMPORTANCE, IMPORTANCE_TITLE
 from simulators.reproductions.paper.record import PaperRecord
+from simulators.reproductions.paper.settings import decided_by, defaults
 from simulators.reproductions.paper.summary import average, best, summarised
 from simulators.reproductions.paper.table import table
-from simulators.reproductions.paper.trial import begin_arm, decided_by, defaults, run_arm
+from simulators.reproductions.paper.trial import begin_arm, run_arm
 from simulators.reproductions.records import Records
 from simulators.reproductions.reproduction import OVERVIEW, Beginning, Files, Reproduction
 

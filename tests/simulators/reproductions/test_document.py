@@ -11,14 +11,9 @@ import pytest
 
 from simulators.reproductions.page import between_marks
 from simulators.reproductions.paper.reproduction import PaperBenchmark
-from simulators.reproductions.reproduction import (
-    Place,
-    Reproduction,
-    block,
-    recorded,
-    summary_of,
-)
+from simulators.reproductions.reproduction import Place, Reproduction
 from simulators.reproductions.silent.reproduction import SilentBoundaries
+from simulators.reproductions.summaries import block, recorded, summary_of
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")

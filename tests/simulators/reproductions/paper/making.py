@@ -8,8 +8,8 @@ from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, NONE, SI
 from simulators.reproductions.paper.importance import Importance
 from simulators.reproductions.paper.record import PaperRecord, Row
+from simulators.reproductions.paper.settings import decided_by
 from simulators.reproductions.paper.summary import summarised
-from simulators.reproductions.paper.trial import decided_by
 
 DIGITS = BENCHMARKS["split-digits"]
 SHORT = Arm(SI, 1.0, 2, 2)

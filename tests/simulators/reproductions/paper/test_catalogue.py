@@ -6,7 +6,7 @@ from si_stream.learning.options import ConsolidatorOptions
 from simulators.reproductions.paper.arm import planned
 from simulators.reproductions.paper.catalogue import BENCHMARKS, NONE, SI, Benchmark
 from simulators.reproductions.paper.published import AUTHORS, PUBLISHED
-from simulators.reproductions.paper.trial import learner, recipe
+from simulators.reproductions.paper.settings import learner, recipe
 
 every = pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
 

@@ -19,7 +19,8 @@ from simulators.reproductions.command import reproduce
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import BENCHMARKS, METHODS, NONE, SI
 from simulators.reproductions.paper.record import PaperRecord
-from simulators.reproductions.paper.trial import decided_by, run_arm
+from simulators.reproductions.paper.settings import decided_by
+from simulators.reproductions.paper.trial import run_arm
 from simulators.reproductions.records import Records
 from tests.simulators.reproductions.paper.making import importance, record
 

@@ -16,7 +16,7 @@ from si_stream.learning.parameters import PATH_INTEGRAL, REFERENCE, WEIGHTS
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import NONE, SI
 from simulators.reproductions.paper.importance import FISHER_SAMPLES, Importance, observe
-from simulators.reproductions.paper.trial import learner, recipe
+from simulators.reproductions.paper.settings import learner, recipe
 from simulators.scenarios import Scenario
 from tests.simulators.reproductions.paper.making import DIGITS
 

@@ -8,7 +8,7 @@ from si_stream.learning.synaptic_intelligence import SynapticIntelligence
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import SI
 from simulators.reproductions.paper.relu_by_task import with_relu_by_task
-from simulators.reproductions.paper.trial import learner
+from simulators.reproductions.paper.settings import learner
 from tests.simulators.reproductions.paper.making import DIGITS
 
 

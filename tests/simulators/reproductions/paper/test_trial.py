@@ -29,13 +29,8 @@ from simulators.reproductions.paper.catalogue import (
     SI,
 )
 from simulators.reproductions.paper.record import PaperRecord
-from simulators.reproductions.paper.trial import (
-    decided_by,
-    held_back,
-    learner,
-    recipe,
-    run_arm,
-)
+from simulators.reproductions.paper.settings import decided_by, learner, recipe
+from simulators.reproductions.paper.trial import held_back, run_arm
 from simulators.reproductions.paper.variations import VARIATIONS
 from simulators.scenarios import Purpose, SampleSet, Scenario, random_generator
 from tests.simulators.reproductions.paper.making import DIGITS
