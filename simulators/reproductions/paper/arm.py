@@ -101,14 +101,17 @@ class Arm(NamedTuple):
         )
 
     def until_its_first_boundary(self) -> Self | None:
-        """What it is until then, whatever its strength; None where it is like no other arm.
+        """What it is until then, as others are; None where it is like no other arm.
 
         >>> Arm("none", None, 20, 10).until_its_first_boundary().method
         'synaptic-intelligence'
         """
+        begins = self
+        if self.variation and not VARIATIONS[self.variation].from_the_first_task:
+            begins = begins._replace(variation=None)
         if self.method == NONE:  # is Synaptic Intelligence at c = 0
-            return self._replace(method=SI, strength=0.0)
-        return self._replace(strength=0.0) if self.has_strength else None
+            return begins._replace(method=SI, strength=0.0)
+        return begins._replace(strength=0.0) if self.has_strength else None
 
     def is_shorter(self, benchmark: Benchmark) -> bool:
         """Than the authors' runs."""

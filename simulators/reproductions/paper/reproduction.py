@@ -90,8 +90,8 @@ class PaperBenchmark(Reproduction[PaperRecord]):
         )
 
     def beginning(self, scenario: str) -> Beginning | None:
-        """Its first task up to the last batch, of a method with a strength: that is alike for all
-        strengths, for nothing pulls before the first boundary."""
+        """Its first task up to the last batch: until there is a boundary nothing pulls, so all
+        strengths of a method, and most variations, learn that alike."""
         arm = self._arm(scenario)
         common = arm.until_its_first_boundary()
         if common is None:

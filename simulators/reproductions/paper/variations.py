@@ -14,10 +14,12 @@ RELU_BY_TASK = "relu-by-task"
 
 
 class Variation(NamedTuple):
-    """``settings`` of the learner, by group, that take the place of the benchmark's."""
+    """``settings`` of the learner, by group, that take the place of the benchmark's; whether the
+    first task is learned otherwise too, or only what comes at and behind its boundary."""
 
     text: str
     settings: dict[str, dict[str, Any]]
+    from_the_first_task: bool = False
 
 
 VARIATIONS: dict[str, Variation] = {
@@ -36,10 +38,12 @@ VARIATIONS: dict[str, Variation] = {
     "pytorch-epsilon": Variation(
         "Adam's ε is added where PyTorch adds it, to the root of the corrected second moment",
         {"optimiser": {"epsilon_placement": "after-correction"}},
+        from_the_first_task=True,
     ),
     "glorot-heads": Variation(
         "a head's first weights are drawn as the trunk's are (Glorot & Bengio 2010), and not 0",
         {"model": {"network": {"head_initialisation": "glorot-uniform"}}},
+        from_the_first_task=True,
     ),
     RELU_BY_TASK: Variation(
         "what a task adds to Ω is never below 0, where the authors cut off the sum over tasks at 0",

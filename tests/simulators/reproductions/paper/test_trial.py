@@ -138,7 +138,7 @@ def test_a_variation_learns_the_first_task_as_ever_unless_it_begins_there(
 ) -> None:
     varied = run(ARM._replace(variation=variation))
     assert varied.variation == variation
-    begins_there = variation in {"pytorch-epsilon", "glorot-heads"}
+    begins_there = VARIATIONS[variation].from_the_first_task
     first, usual = (
         one.importance.with_fisher["hidden-1"][0] for one in (varied, record) if one.importance
     )

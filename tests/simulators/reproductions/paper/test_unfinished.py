@@ -24,6 +24,8 @@ from tests.simulators.reproductions.paper.making import DIGITS
 ARMS = [
     Arm(SI, 1.0, 2, 3),
     Arm(SI, 1.0, 2, 3, variation="relu-by-task"),
+    Arm(SI, 1.0, 2, 3, variation="adam-anew"),
+    Arm(SI, 1.0, 2, 3, variation="glorot-heads"),
     Arm(SI, 1.0, 2, 3, validation=True),
     Arm(NONE, None, 2, 3),
     Arm("ewc", 10.0, 2, 3),
@@ -156,7 +158,7 @@ def test_a_beginning_is_none_to_other_seeds_and_methods(tmp_path: Path) -> None:
     path = tmp_path / "beginning.safetensors"
     begin_arm(DIGITS, Arm(SI, 0.0, 2, 3), 0, path, device="cpu")
     alone = first_share(tmp_path / "run.safetensors")
-    for arm, seed in ((ARMS[0], 1), (ARMS[2], 0), (ARMS[4], 0)):
+    for arm, seed in ((ARMS[0], 1), (ARMS[3], 0), (ARMS[4], 0), (Arm("ewc", 1.0, 2, 3), 0)):
         elsewhere = tmp_path / f"{arm.name(DIGITS)}.safetensors"
         assert first_share(elsewhere, arm, seed, beginning=path) < 2 * alone
 
