@@ -152,7 +152,8 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
     boundaries, and tested at each of them on its whole test set and on its training samples.
 
     Data sets are looked for in the directory SI_STREAM_DATA and downloaded where they are missing.
-    A run whose record is in the directory is not done again. After Ctrl-C the same command goes on
+    A run whose record is in the directory is not done again; what strengths have in common, their
+    first task, is learned once. After Ctrl-C the same command goes on
     where the runs at hand were; what a crash loses of them is five minutes.
     """
     return command
