@@ -153,7 +153,7 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
 
     Data sets are looked for in the directory SI_STREAM_DATA and downloaded where they are missing.
     A run whose record is in the directory is not done again; what strengths have in common, their
-    first task, is learned once. After Ctrl-C the same command goes on
-    where the runs at hand were; what a crash loses of them is five minutes.
+    first task, is learned once. After Ctrl-C the same command goes on where the runs at hand were;
+    what a crash loses of them is five minutes.
     """
     return command
