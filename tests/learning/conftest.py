@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,3 +90,42 @@ def batches() -> Batches:
         return [(x, (x.reshape(size, flat) @ teacher).argmax(1)) for x in inputs]
 
     return batches
+
+
+@pytest.fixture
+def own_trunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module `own_trunks` that a person might bring."""
+    source = """
+        import torch
+        from torch import nn
+
+        def dropping():
+            return nn.Sequential(
+                nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 7)
+            )
+
+        def plain():
+            return nn.Sequential(nn.Linear(6, 7), nn.ReLU())
+
+        def half_frozen():
+            return nn.Sequential(nn.Linear(6, 8).requires_grad_(False), nn.ReLU(), nn.Linear(8, 7))
+
+        def no_parameters():
+            return nn.Flatten()
+
+        def no_module():
+            return [1, 2]
+
+        def no_features():
+            return nn.Unflatten(1, (2, 3))
+
+        def not_this_shape():
+            return nn.Linear(5, 7)
+
+        def broken():
+            raise RuntimeError("out of cheese")
+        """
+    (tmp_path / "own_trunks.py").write_text(textwrap.dedent(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_trunks", None)

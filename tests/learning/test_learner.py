@@ -1,98 +1,29 @@
-"""The learner: heads apart, states that go on bit for bit, own trunks, learners side by side."""
+"""The learner: heads apart, a batch tested and learned, learners side by side."""
 
 from __future__ import annotations
 
 import math
-import sys
-import textwrap
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from si_stream.errors import SettingsError
-from si_stream.learning.frozen import FrozenNetwork, weights_of
-from si_stream.learning.learner import Learned, Learner
-from tests.learning.building import Batches, Build, Given
+from tests.learning.building import (
+    CNN,
+    DROPPING,
+    OWN,
+    Batches,
+    Build,
+    Given,
+    batches_for,
+    copy_of,
+    every_network,
+    learn,
+    same,
+)
 
-CNN: Given = {
-    "input_shape": (2, 14, 14),
-    "network": {"kind": "cifar-cnn", "head_initialisation": "glorot-uniform"},
-}
-OWN: Given = {"network": {"kind": "module", "module": "own_trunks:dropping"}}
-DROPPING: Given = {
-    "network": {"hidden": (8, 7), "hidden_dropout": 0.5, "head_initialisation": "glorot-uniform"}
-}
-WIDE: Given = {"input_shape": (1200,), "network": {"hidden": (1024,)}}
-NETWORKS: dict[str, Given] = {
-    "mlp": {},
-    "mlp with dropout": DROPPING,
-    "cifar-cnn": CNN,
-    "module": OWN,
-}
-
-every_network = pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS.keys())
-
-
-@pytest.fixture(autouse=True)
-def _own_trunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A module `own_trunks` that a person might bring."""
-    source = """
-        import torch
-        from torch import nn
-
-        def dropping():
-            return nn.Sequential(
-                nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 7)
-            )
-
-        def plain():
-            return nn.Sequential(nn.Linear(6, 7), nn.ReLU())
-
-        def half_frozen():
-            return nn.Sequential(nn.Linear(6, 8).requires_grad_(False), nn.ReLU(), nn.Linear(8, 7))
-
-        def no_parameters():
-            return nn.Flatten()
-
-        def no_module():
-            return [1, 2]
-
-        def no_features():
-            return nn.Unflatten(1, (2, 3))
-
-        def not_this_shape():
-            return nn.Linear(5, 7)
-
-        def broken():
-            raise RuntimeError("out of cheese")
-        """
-    (tmp_path / "own_trunks.py").write_text(textwrap.dedent(source))
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("own_trunks", None)
-
-
-def copy_of(learner: Learner) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in learner.state().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
-
-
-def learn(learner: Learner, batches: Iterable[tuple[Tensor, Tensor]], head: int) -> list[Learned]:
-    return [learner.learn(x, y, head) for x, y in batches]
-
-
-def batches_for(
-    batches: Batches, model: Given, count: int, task: int = 0, size: int = 16
-) -> list[tuple[Tensor, Tensor]]:
-    return batches(count, task, shape=model.get("input_shape", (6,)), size=size)
-
+pytestmark = pytest.mark.usefixtures("own_trunks")
 
 # Heads.
 
@@ -234,69 +165,6 @@ def test_right_answers_are_counted_over_any_number_of_samples(
     assert learner.count_correct(x[:0], y[:0], head=0) == 0
 
 
-# The state.
-
-
-@every_network
-def test_a_learner_goes_on_from_its_state_bit_for_bit(
-    build: Build, batches: Batches, model: Given
-) -> None:
-    learner = build(model)
-    for task in range(2):
-        learn(learner, batches_for(batches, model, 4, task), head=task)
-        learner.consolidate(head=task)
-    learn(learner, batches_for(batches, model, 3, 2), head=1)
-    saved = copy_of(learner)
-
-    other = build(model)
-    learn(other, batches_for(batches, model, 2, 3), head=0)
-    other.load_state(saved)
-    assert same(copy_of(other), saved)
-    for one in (learner, other):
-        learn(one, batches_for(batches, model, 4, 4), head=2)
-        one.consolidate(head=2)
-    assert same(copy_of(other), copy_of(learner))
-    assert not same(copy_of(other), saved)
-
-
-@pytest.mark.parametrize("missing", ["trunk.weights", "optimiser.steps", "random.dropout"])
-def test_a_state_that_lacks_something_is_refused_and_changes_nothing(
-    build: Build, batches: Batches, missing: str
-) -> None:
-    learner = build()
-    learn(learner, batches(2), head=0)
-    before = copy_of(learner)
-    state = {name: tensor + 1 for name, tensor in before.items() if name != missing}
-    with pytest.raises(ValueError, match=missing):
-        build().load_state(state)
-    with pytest.raises(ValueError, match=missing):
-        learner.load_state(state)
-    assert same(copy_of(learner), before)
-
-
-def test_the_state_of_another_network_is_refused(build: Build) -> None:
-    with pytest.raises(ValueError, match=r"trunk\.weights: expected"):
-        build().load_state(build({"network": {"hidden": (9, 9)}}).state())
-
-
-@pytest.mark.parametrize(
-    ("model", "size"),
-    [*((model, 16) for model in NETWORKS.values()), (WIDE, 16), (WIDE, 64)],
-    ids=[*NETWORKS, "wide mlp, few rows", "wide mlp, many rows"],
-)
-def test_a_frozen_network_answers_as_the_learner_does(
-    build: Build, batches: Batches, model: Given, size: int
-) -> None:
-    learner = build(model)
-    for head in range(2):
-        learn(learner, batches_for(batches, model, 4, head), head)
-    frozen = FrozenNetwork(learner.model, weights_of(copy_of(learner)))
-    x, _ = batches_for(batches, model, 1, size=size)[0]
-    for head in range(2):
-        expected = torch.softmax(learner.predict(x, head), 1)
-        assert torch.equal(torch.from_numpy(frozen.probabilities(x.numpy(), head)), expected)
-
-
 # Side by side, and random numbers.
 
 
@@ -382,55 +250,6 @@ def test_bytes_are_divided_by_255_and_floats_taken_as_they_are(build: Build) -> 
     as_floats.learn(bytes_.float() / 255, y, head=0)
     assert same(copy_of(as_bytes), copy_of(as_floats))
     assert bytes_.tolist() == [[0, 51, 255, 1, 2, 3]]
-
-
-# A trunk of one's own.
-
-
-def test_parameters_of_an_own_trunk_that_need_no_gradient_stay_and_are_saved(
-    build: Build, batches: Batches
-) -> None:
-    learner = build({"network": {"kind": "module", "module": "own_trunks:half_frozen"}})
-    before = learner.state()["trunk.module.0.weight"].clone()
-    learn(learner, batches(5), head=0)
-    assert torch.equal(learner.state()["trunk.module.0.weight"], before)
-    assert learner.trunk.module.get_parameter("2.weight").detach().ne(0).any()
-
-    other = build({"seed": 1, "network": {"kind": "module", "module": "own_trunks:half_frozen"}})
-    assert not torch.equal(other.state()["trunk.module.0.weight"], before)
-    other.load_state(copy_of(learner))
-    assert torch.equal(other.state()["trunk.module.0.weight"], before)
-
-
-@pytest.mark.parametrize("name", ["plain", "no_parameters"])
-def test_any_trunk_that_makes_features_is_learned(
-    build: Build, batches: Batches, name: str
-) -> None:
-    learner = build({"network": {"kind": "module", "module": f"own_trunks:{name}"}})
-    losses = [float(learned.loss) for learned in learn(learner, batches(60), head=0)]
-    learner.consolidate(head=0)
-    assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        (None, r"is None; it must read 'package.module:function'"),
-        ("own_trunks", r"'own_trunks'; it must read"),
-        (":plain", "it must read"),
-        ("no_such_package:plain", "cannot be imported: No module named 'no_such_package'"),
-        ("own_trunks:no_such_function", "cannot be imported: .*no_such_function"),
-        ("own_trunks:no_module", "returned list; it must return a torch.nn.Module"),
-        ("own_trunks:no_features", r"makes \[2, 2, 3\] of 2 inputs; it must make \[2, features\]"),
-        ("own_trunks:not_this_shape", r"does not take inputs of shape \[6\]"),
-        ("own_trunks:broken", "raised RuntimeError: out of cheese"),
-    ],
-)
-def test_an_own_trunk_that_cannot_serve_is_refused_in_one_line(
-    build: Build, path: str | None, message: str
-) -> None:
-    with pytest.raises(SettingsError, match=message):
-        build({"network": {"kind": "module", "module": path}})
 
 
 def test_an_input_that_is_too_small_for_the_network_is_refused(build: Build) -> None:
