@@ -99,7 +99,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             figure="bars",
             has_dropout=True,
             first_task=10.0,
-            seconds_per_epoch=95.0,
+            seconds_per_epoch=85.0,
         ),
         Benchmark(
             name="split-digits",
