@@ -102,12 +102,14 @@ def write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
     """Write them as safetensors; the SHA-256. Other threads go on meanwhile."""
     from safetensors.torch import save_file  # it loads torch
 
     try:
-        save_file(dict(tensors), path)
+        save_file(dict(tensors), path, dict(metadata or {}) or None)
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
         number = int(found[1]) if found else errno.EIO

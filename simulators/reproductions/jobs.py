@@ -1,21 +1,26 @@
 """Jobs: the runs that have no record yet, done by processes of their own.
 
-Invariant: a run that is done has its record, whatever becomes of the others.
+Invariant: a run that is done has its record, whatever becomes of the others; and a process that
+works ends when its command does, or is told to, once the run at hand has kept itself.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from queue import Empty
+from threading import Lock, Thread
 from time import monotonic
+from types import FrameType
 from typing import ClassVar, Protocol
 
 from si_stream.errors import ProcessEnded
@@ -53,6 +58,7 @@ class Job:
     seconds: that it takes, roughly; for the time left.
     after: the name of another job that has to be done before.
     done: the share of it that it finds done, roughly; for the time left.
+    is_run: whether it leaves a record; else it is what runs have in common.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Job:
     work: Work
     after: str = ""
     done: float = 0.0
+    is_run: bool = True
 
 
 class Watcher(Protocol):
@@ -102,6 +109,8 @@ def run_jobs(
             for number, share in _all_of(told):
                 watcher.going(jobs[number], share)
             for future in ended:
+                if stop() and isinstance(future.exception(), BrokenProcessPool | Stopped):
+                    return False  # it was told to end when this process was
                 watcher.done(futures[future], _result(future, futures[future]))
                 left |= begin(futures[future].name)
         return not left
@@ -118,6 +127,10 @@ def _result(future: Future[str], job: Job) -> str:
             f"a process ended in the middle of {job.name} or beside it, perhaps for want of "
             "memory: ask for fewer --processes; what is done is recorded"
         ) from error
+    except Stopped as error:
+        raise ProcessEnded(
+            f"the process of {job.name} was told to end; start the same command again"
+        ) from error
 
 
 def _do(number: int, work: Work) -> str:
@@ -129,19 +142,44 @@ def _do(number: int, work: Work) -> str:
             last = monotonic()
             _Here.told.put((number, share))
 
-    return work(tell, _Here.stopping.is_set)
+    with _Here.at_work:
+        return work(tell, _Here.is_to_stop)
 
 
 class _Here:
-    """What a process that works has been given."""
+    """A process that works: what it has been given, and when it ends."""
 
     told: ClassVar[Queue[tuple[int, float]]]
     stopping: ClassVar[Event]
+    at_work: ClassVar[Lock] = Lock()
+    leaving: ClassVar[bool] = False
 
     @classmethod
     def begin(cls, told: Queue[tuple[int, float]], stopping: Event) -> None:
         cls.told, cls.stopping = told, stopping
+        signal.signal(signal.SIGTERM, cls._on_signal)
+        Thread(target=cls._leave_in_time, daemon=True).start()
         ask_for_huge_pages()
+
+    @classmethod
+    def is_to_stop(cls) -> bool:
+        return cls.leaving or cls.stopping.is_set()
+
+    @classmethod
+    def _on_signal(cls, _number: int, _frame: FrameType | None) -> None:
+        cls.leaving = True
+
+    @classmethod
+    def _leave_in_time(cls) -> None:
+        """When the command has gone, were it killed, or somebody says so: the run at hand stops,
+        and keeps itself."""
+        command = multiprocessing.parent_process()
+        assert command is not None
+        while not cls.leaving and not wait_for([command.sentinel], LOOK_SECONDS):
+            pass
+        cls.leaving = True
+        with cls.at_work:
+            os._exit(1)
 
 
 def _all_of(told: Queue[tuple[int, float]]) -> Iterator[tuple[int, float]]:

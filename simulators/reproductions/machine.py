@@ -5,6 +5,7 @@ Invariant: the code is that which the process loaded, whatever is committed whil
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 from si_stream.checkpoints.copies import arithmetic
 from si_stream.state import State
 
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "river", "numpy", "numba", "scikit-learn")
 
 
@@ -44,3 +46,15 @@ def commit() -> str:
     except OSError:
         return ""
     return told.stdout.strip() if told.returncode == 0 else ""
+
+
+@cache
+def code() -> str:
+    """The SHA-256 of all that a run is made by, whether it is committed or not. As it was when this
+    was asked first, which is before a run."""
+    digest = hashlib.sha256()
+    for package in ("si_stream", "simulators"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT)}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

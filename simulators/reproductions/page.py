@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from si_stream.errors import SettingsError
+from simulators.reproductions.records import write_text
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -43,17 +44,30 @@ def between_marks(text: str, name: str) -> str | None:
     return inside if found and closed else None
 
 
+def require_marks(page: Path, name: str) -> str:
+    """What stands between them.
+
+    Raises:
+        SettingsError: the page is not there, or has not got them.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the page {page} cannot be read: {error}") from error
+    old = between_marks(text, name)
+    if old is None:
+        before, behind = marks(name)
+        raise SettingsError(f"{page} has no lines {before!r} and {behind!r}: put them in")
+    return old
+
+
 def renew(page: Path, name: str, new: str) -> None:
     """Put something else between the marks.
 
     Raises:
-        SettingsError: the page has not got them.
+        SettingsError: the page is not there, or has not got them.
     """
-    text = page.read_text(encoding="utf-8")
+    old = require_marks(page, name)
     before, behind = marks(name)
-    old = between_marks(text, name)
-    if old is None:
-        raise SettingsError(f"{page} has no lines {before!r} and {behind!r}: put them in")
-    page.write_text(
-        text.replace(f"{before}\n{old}{behind}", f"{before}\n{new}{behind}"), encoding="utf-8"
-    )
+    text = page.read_text(encoding="utf-8")
+    write_text(page, text.replace(f"{before}\n{old}{behind}", f"{before}\n{new}{behind}"))

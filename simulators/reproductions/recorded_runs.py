@@ -68,7 +68,7 @@ def jobs_of(
         if beginning and counts[beginning, seed] > 1:
             work = CommonBeginning(reproduction, place, beginning.name, seed, device)
             common = f"beginning of {beginning.name}, seed {seed}"
-            first[common] = Job(common, seconds * beginning.share, work)
+            first[common] = Job(common, seconds * beginning.share, work, is_run=False)
             job = replace(job, after=common, done=beginning.share)
         then.append(job)
     return [*first.values(), *then]

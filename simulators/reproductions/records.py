@@ -133,6 +133,11 @@ def write_json(path: Path, value: Mapping[str, Any], *, compact: bool = False) -
         text = "{\n" + ",\n".join(lines) + "\n}\n"
     else:
         text = json.dumps(value, indent=2) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put the file in its place in one go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

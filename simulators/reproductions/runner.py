@@ -1,6 +1,6 @@
 """The runner: does a reproduction as the options of a command ask, and says where all is.
 
-Invariant: a run that has a record is not done again.
+Invariant: a run that has a record is not done again, and no other command works in the same place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import typer
 
+from simulators.reproductions.exclusive import alone_in
 from simulators.reproductions.jobs import Stop, run_jobs
+from simulators.reproductions.page import require_marks
 from simulators.reproductions.recorded_runs import jobs_of
 from simulators.reproductions.records import R, Records
 from simulators.reproductions.reproduction import Place, Reproduction
@@ -49,7 +51,13 @@ class Runner:
             Exit: it was stopped before all runs were done; nothing is made of them then.
             SIStreamError: settings, data or the machine do not allow it; what is done is recorded.
         """
+        if self._page is not None:
+            require_marks(self._page, reproduction.name)
         place = Place(self.directory, reproduction.name)
+        with alone_in(place.pictures):
+            self._run(reproduction, place, chosen)
+
+    def _run(self, reproduction: Reproduction[R], place: Place, chosen: Sequence[str]) -> None:
         runs = self._without_record(reproduction, place, chosen)
         with caught_signals() as caught:
             finished = self._do(reproduction, place, runs, lambda: bool(caught))
@@ -69,7 +77,9 @@ class Runner:
         self, reproduction: Reproduction[R], place: Place, chosen: Sequence[str]
     ) -> list[tuple[str, int]]:
         """Scenarios and seeds."""
-        names = chosen or [name for name in reproduction.scenarios if reproduction.is_usual(name)]
+        names = list(dict.fromkeys(chosen)) or [
+            name for name in reproduction.scenarios if reproduction.is_usual(name)
+        ]
         records, defaults = Records(place.runs, reproduction.kind), reproduction.defaults()
         asked = [
             (name, seed)

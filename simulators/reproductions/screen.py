@@ -43,7 +43,7 @@ class Lines(Watcher):
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._estimate = Estimate(jobs)
-        self._count, self._finished = len(jobs), 0
+        self._count, self._finished = runs_of(jobs), 0
         self._last = time.monotonic()
 
     def going(self, job: Job, share: float) -> None:
@@ -53,7 +53,7 @@ class Lines(Watcher):
 
     def done(self, job: Job, line: str) -> None:
         self._estimate.note(job, 1.0)
-        self._finished += 1
+        self._finished += job.is_run
         self._say(line)
 
     def _say(self, line: str) -> None:
@@ -67,7 +67,7 @@ class Bars(Watcher):
     def __init__(self, jobs: Sequence[Job], progress: Progress) -> None:
         self._estimate = Estimate(jobs)
         self._progress = progress
-        self._whole = progress.add_task(f"{len(jobs)} runs", total=1.0, left="")
+        self._whole = progress.add_task(f"{runs_of(jobs)} runs", total=1.0, left="")
         self._bars: dict[str, TaskID] = {}
 
     def going(self, job: Job, share: float) -> None:
@@ -87,6 +87,10 @@ class Bars(Watcher):
         self._progress.update(
             self._whole, completed=self._estimate.share, left=self._estimate.left()
         )
+
+
+def runs_of(jobs: Sequence[Job]) -> int:
+    return sum(job.is_run for job in jobs)
 
 
 class Estimate:

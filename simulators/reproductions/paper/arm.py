@@ -5,6 +5,7 @@ Invariant: its name says all that it is, and is read back from a record's file n
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
@@ -15,8 +16,10 @@ from si_stream.learning.presets import PRESETS
 from simulators.reproductions.paper.catalogue import (
     DROPOUT,
     GRIDS,
+    JOINT,
     METHODS,
     NONE,
+    SCRATCH,
     SI,
     WITHOUT_STRENGTH,
     Benchmark,
@@ -150,8 +153,8 @@ def planned(
         variations: by name; each makes arms beside those without any.
 
     Raises:
-        SettingsError: there is no such method or variation, a variation changes nothing, or
-            strengths are for no method.
+        SettingsError: there is no such method or variation, a variation changes nothing, a strength
+            is infinite, or strengths are for no method.
     """
     named = methods or benchmark.methods
     if ALL in named:
@@ -174,6 +177,14 @@ def planned(
                 f"{name} is how {benchmark.name} is run without it: leave it out, or the same runs "
                 "are done twice"
             )
+        if not any(_changes(name, method) for method in names):
+            raise SettingsError(
+                f"{name} changes nothing for {', '.join(names)}: leave it out, or name a method "
+                f"that it is for, such as {SI}"
+            )
+    for strength in strengths:
+        if not math.isfinite(strength):
+            raise SettingsError(f"strength {strength}: give a number of 0 or more, such as 0.1")
     if strengths and not strong(names):
         raise SettingsError(
             f"strength {strengths[0]:g} is for none of the methods {', '.join(names)}: leave it "
@@ -190,9 +201,16 @@ def planned(
         )
         for variation in (None, *dict.fromkeys(variations))
         for name in names
-        if variation != RELU_BY_TASK or name == SI
+        if variation is None or _changes(variation, name)
         for strength in dict.fromkeys(_strengths(name, benchmark, strengths))
     ]
+
+
+def _changes(variation: str, method: str) -> bool:
+    """Whether anything is learned otherwise."""
+    if variation == RELU_BY_TASK:
+        return method == SI
+    return VARIATIONS[variation].from_the_first_task or method not in (JOINT, SCRATCH)
 
 
 def strong(methods: Iterable[str]) -> list[str]:

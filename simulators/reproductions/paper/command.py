@@ -100,7 +100,7 @@ def importance_command(
 
 def paper_command(benchmark: Benchmark) -> Callable[..., None]:
     """The command that runs a benchmark."""
-    strengths = ", ".join(f"{one:g}" for one in benchmark.strengths)
+    usual = ", ".join(f"{one:g}" for one in benchmark.strengths)
 
     def command(
         methods: Methods = None,
@@ -116,16 +116,17 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
         device: Device = "auto",
         page: Page = None,
     ) -> None:
+        strengths = [one + 0.0 for one in strength or ()]  # −0 is 0
         arms = planned(
             benchmark,
             methods=methods or (),
-            strengths=strength or (),
+            strengths=strengths,
             epochs=epochs,
             tasks=task_count,
             samples=samples_per_task,
             variations=variations or (),
         )
-        to_choose = rivals(benchmark, arms, strength or ()) if grid else []
+        to_choose = rivals(benchmark, arms, strengths) if grid else []
         from simulators.reproductions.paper.overview import write_overview
         from simulators.reproductions.paper.reproduction import PaperBenchmark, chosen_arm
         from simulators.reproductions.reproduction import Place
@@ -140,14 +141,15 @@ def paper_command(benchmark: Benchmark) -> Callable[..., None]:
                 chosen_arm(group, benchmark, runs, seeds or benchmark.seeds) for group in to_choose
             ]
             for arm in best:
-                runner.screen.say(f"{arm.method}: strength {arm.strength:g} is chosen")
+                told = f" with {arm.variation}" if arm.variation else ""
+                runner.screen.say(f"{arm.method}{told}: strength {arm.strength:g} is chosen")
             arms = [arm for arm in arms if not arm.has_strength] + best
         runner.run(PaperBenchmark(benchmark.name, tuple(arms)))
         runner.screen.say(f"overview {write_overview(directory)}")
 
     command.__doc__ = f"""{benchmark.title}.
 
-    By default {", ".join(benchmark.methods)}, at strength {strengths}: {benchmark.epochs} epochs of
+    By default {", ".join(benchmark.methods)}, at strength {usual}: {benchmark.epochs} epochs of
     {benchmark.tasks} tasks, seeds: {benchmark.seeds}. Each task is learned as a stream, told its
     boundaries, and tested at each of them on its whole test set and on its training samples.
 

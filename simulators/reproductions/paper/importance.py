@@ -112,7 +112,7 @@ class ObservedIntelligence(SynapticIntelligence):
             layers |= _layers(head, fishers[1], OUTPUT)
         for name, (omega, delta, fisher) in layers.items():
             gain = omega / (delta.square() + self.damping)
-            self._omegas.setdefault(name, []).append(omega.clone())
+            self._omegas.setdefault(name, []).append(omega.cpu().clone())
             self._pearson.setdefault(name, []).append(_correlation(gain, fisher))
             ranks = _correlation(_ranks(gain), _ranks(fisher))
             self._spearman.setdefault(name, []).append(ranks)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
+from si_stream.errors import DataError
 from simulators.reproductions.paper.catalogue import BENCHMARKS, SI, Benchmark
 from simulators.reproductions.records import write_json
 
@@ -32,18 +34,26 @@ FILE = "summary.json"
 
 
 def write_overview(directory: Path) -> Path:
-    """Of the benchmarks that have a summary in the directory."""
+    """Of the benchmarks that have a summary in the directory.
+
+    Raises:
+        DataError: one of them is damaged, or was made by another version.
+    """
     path = directory / FILE
     there = {name: directory / f"{name}.json" for name in BENCHMARKS}
-    write_json(
-        path,
-        {
-            name: overview(BENCHMARKS[name], json.loads(file.read_text(encoding="utf-8")))
-            for name, file in there.items()
-            if file.exists()
-        },
-    )
+    found = {name: _read(BENCHMARKS[name], file) for name, file in there.items() if file.exists()}
+    write_json(path, found)
     return path
+
+
+def _read(benchmark: Benchmark, file: Path) -> dict[str, Any]:
+    try:
+        return overview(benchmark, json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{file} is damaged or of another version, so there is no new {FILE}: delete it, or "
+            f"run si-stream reproduce {benchmark.name}, which makes it anew of its records"
+        ) from error
 
 
 def overview(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -68,18 +78,20 @@ def overview(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def chosen(summary: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The arms at the strength that came out best on the samples held back, of the runs of the same
-    method that were as long, over as many seeds as any; of two equals the weaker."""
+    """The arms at the strength that came out best on the samples held back, of two or more that the
+    same method was run with as long, over the seeds that they have in common; of two equals the
+    weaker."""
     tried: dict[Any, list[Mapping[str, Any]]] = {}
     for arm in summary.values():
         if arm["tested_on"] == "validation":
             tried.setdefault(_kind(arm), []).append(arm)
     best = {}
     for kind, rivals in tried.items():
-        seeds = max(arm["seeds"] for arm in rivals)  # fewer: the choice was broken off there
-        whole = [arm for arm in rivals if arm["seeds"] == seeds]
-        winner = max(whole, key=lambda arm: (arm["average_accuracy"], -arm["strength"]))
-        best[kind] = winner["strength"]
+        by_seed = {arm["strength"]: arm["average_accuracy_by_seed"] for arm in rivals}
+        seeds = set.intersection(*map(set, by_seed.values()))
+        if len(rivals) > 1 and seeds:
+            means = {c: mean(one[seed] for seed in seeds) for c, one in by_seed.items()}
+            best[kind] = max(means, key=lambda c: (means[c], -c))
     return [
         arm
         for arm in summary.values()

@@ -33,13 +33,7 @@ def table(benchmark: Benchmark, summary: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
-    source = HERE
-    if arm["reduced"]:
-        source += ", reduced"
-    if arm["tested_on"] == "validation":
-        source += ", on training samples held back"
-    elif arm in picked:
-        source += ", c chosen on training samples held back"
+    source = _source(arm) + (", c chosen on training samples held back" if arm in picked else "")
     error = arm["average_accuracy_standard_error"]
     cells = (
         _method(arm["method"]),
@@ -54,6 +48,14 @@ def _line(arm: Mapping[str, Any], picked: Sequence[Mapping[str, Any]]) -> str:
         source,
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def _source(arm: Mapping[str, Any]) -> str:
+    return (
+        HERE
+        + (", reduced" if arm["reduced"] else "")
+        + (", on training samples held back" if arm["tested_on"] == "validation" else "")
+    )
 
 
 def _published(one: Published) -> str:
@@ -79,7 +81,7 @@ def _parts(
                     arm["accuracy"].values() if bars else arm["average_accuracy_after_each_task"]
                 )
             ],
-            f"{HERE}, reduced" if arm["reduced"] else HERE,
+            _source(arm),
         )
         for arm in tested
     ]
@@ -101,34 +103,44 @@ def _parts(
 
 
 def _variations(arms: Collection[Mapping[str, Any]]) -> str:
-    """What each is worth: the mean difference, over seeds, to the same arm without it."""
-    lines = []
-    usual = {_kind(arm): arm for arm in arms if not arm["variation"]}
-    for arm in arms:
-        if arm["variation"] and arm["tested_on"] == "test" and (other := usual.get(_kind(arm))):
-            here, there = (one["average_accuracy_by_seed"] for one in (arm, other))
-            apart = [100 * (here[seed] - there[seed]) for seed in here if seed in there]
-            if apart:
-                lines.append(_variation(arm, apart))
+    """What each is worth: the mean difference, over its seeds, to the same arm without it."""
+    usual = {_kind(arm): arm["average_accuracy_by_seed"] for arm in arms if not arm["variation"]}
+    varied = sorted(
+        (arm for arm in arms if arm["variation"]), key=lambda arm: arm["tested_on"] == "validation"
+    )
+    lines = [_variation(arm, usual.get(_kind(arm), {})) for arm in varied]
     head = (
-        "\n| one detail otherwise | c | epochs | seeds | average, % | difference, points | "
-        "forgetting, points |\n|---|--:|--:|--:|--:|--:|--:|\n"
+        "\n| one detail otherwise | c | epochs | tasks | seeds | average, % | difference, points | "
+        "forgetting, points | source |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n"
     )
     return head + "".join(lines) if lines else ""
 
 
-def _variation(arm: Mapping[str, Any], apart: Sequence[float]) -> str:
-    error = standard_error(apart)
+def _variation(arm: Mapping[str, Any], usual: Mapping[str, float]) -> str:
+    """``usual``: averages by seed without it."""
     cells = (
         f"{_method(arm['method'])}: {VARIATIONS[arm['variation']].text}",
         _strength(arm["strength"]),
         str(arm["epochs"]),
-        str(len(apart)),
+        str(arm["tasks"]),
+        str(arm["seeds"]),
         f"{100 * arm['average_accuracy']:.2f}",
-        f"{mean(apart):+.2f}".replace("-", "−") + (f" ± {error:.2f}" if error is not None else ""),
+        _difference(arm["average_accuracy_by_seed"], usual),
         _forgetting(arm),
+        _source(arm),
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def _difference(here: Mapping[str, float], usual: Mapping[str, float]) -> str:
+    """A dash where the usual has not been run with each of the seeds."""
+    if not here.keys() <= usual.keys():
+        return "–"
+    apart = [100 * (here[seed] - usual[seed]) for seed in here]
+    error = standard_error(apart)
+    return f"{mean(apart):+.2f}".replace("-", "−") + (
+        f" ± {error:.2f}" if error is not None else ""
+    )
 
 
 def _forgetting(arm: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from si_stream.learning.learner import choose_device
 from simulators.replay import envelopes, sample_count
 from simulators.reproductions.course import Course
 from simulators.reproductions.jobs import Stopped
-from simulators.reproductions.machine import commit, made_on, versions
+from simulators.reproductions.machine import code, commit, made_on, versions
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.catalogue import (
     JOINT,
@@ -130,7 +130,7 @@ class _Run:
         self.benchmark, self.arm, self.seed = benchmark, arm, seed
         self.settings, made = learner(benchmark, arm, seed, device), recipe(benchmark, arm)
         self.decided = decided_by(benchmark, arm, seed, device)
-        self.versions, self.commit = versions(), commit()
+        self.versions, self.commit, self.code = versions(), commit(), code()
         self.scenario, self.replay = made.scenario(seed), made.options(seed, "announced")
         if arm.validation:
             self.scenario = held_back(self.scenario)
@@ -262,7 +262,7 @@ class _Run:
         return {
             "settings": decided,
             "versions": self.versions,
-            "commit": self.commit,
+            "code": self.code,
             "device": device_name(device),
             "cpu": torch.backends.cpu.get_cpu_capability(),
         }

@@ -8,13 +8,13 @@ on from it leaves the record that it would have left without a stop, but for its
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from si_stream.checkpoints import files
@@ -89,11 +89,10 @@ def write(path: Path, so_far: SoFar, state: State, observer: ObservedIntelligenc
     for layer, omegas in (observer.omegas if observer else {}).items():
         tensors |= {f"{OMEGA}{layer}/{task:04d}": omega for task, omega in enumerate(omegas)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         apart = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        save_file(apart, temporary, {SOFAR: so_far.model_dump_json()})
-        files.sync(temporary)
+        files.write_tensors(temporary, apart, {SOFAR: so_far.model_dump_json()})
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +15,7 @@ from si_stream.errors import ProcessEnded, SettingsError
 from simulators.reproductions import screen
 from simulators.reproductions.jobs import Job, Watcher, run_jobs
 from simulators.reproductions.screen import Estimate, Lines
+from tests.simulators.reproductions import working
 from tests.simulators.reproductions.working import Dying, Failing, Waiting, Writing
 
 
@@ -66,6 +74,74 @@ def test_the_error_of_one_ends_the_others(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_an_error() -> None:
     with pytest.raises(ProcessEnded, match="ask for fewer --processes"):
         run_jobs([Job("dies", 1.0, Dying())], 1, Heard())
+
+
+@contextmanager
+def a_command(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """With two processes of its own at work and one idle."""
+    call = f"from pathlib import Path; from {working.__name__} import keep_at_it"
+    call += f"; keep_at_it(Path({str(directory)!r}))"
+    with subprocess.Popen(
+        [sys.executable, "-c", call],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as command:
+        try:
+            wait_until(lambda: len(list(directory.iterdir())) == 3)
+            yield command
+        finally:
+            command.kill()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_there(process: int) -> bool:
+    """And no zombie, which a machine without an init keeps."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return told.rpartition(")")[2].split()[0] != "Z"
+
+
+def those_who_stopped(directory: Path) -> list[int]:
+    told = [(directory / name).read_text().partition(" ") for name in ("a", "b")]
+    return [int(process) for process, _, what in told if what == "has stopped"]
+
+
+def test_when_the_command_is_killed_its_processes_keep_what_they_have_and_end(
+    tmp_path: Path,
+) -> None:
+    with a_command(tmp_path) as command:
+        command.kill()
+        idle = int((tmp_path / "c").read_text())
+        wait_until(lambda: len(those_who_stopped(tmp_path)) == 2)
+        wait_until(lambda: not any(map(is_there, [idle, *those_who_stopped(tmp_path)])))
+
+
+def test_where_all_processes_are_told_to_end_those_at_work_keep_what_they_have(
+    tmp_path: Path,
+) -> None:
+    with a_command(tmp_path) as command:
+        os.killpg(command.pid, signal.SIGTERM)
+        assert command.communicate(timeout=60) == ("stopped\n", "")
+        assert len(those_who_stopped(tmp_path)) == 2
+
+
+def test_a_process_that_is_told_to_end_ends_the_others_too(tmp_path: Path) -> None:
+    with a_command(tmp_path) as command:
+        process, _, _ = (tmp_path / "a").read_text().partition(" ")
+        os.kill(int(process), signal.SIGTERM)
+        _, told = command.communicate(timeout=60)
+        assert "ProcessEnded" in told
+        assert len(those_who_stopped(tmp_path)) == 2
 
 
 def test_the_time_left_counts_long_jobs_for_more(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,11 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path) -> None:
     assert between_marks("# Page\n", "mine") is None
 
 
+def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"the page .*page\.md cannot be read"):
+        renew(tmp_path / "page.md", "mine", "")
+
+
 def test_it_shows_the_pictures_that_there_are(tmp_path: Path) -> None:
     pictures = tmp_path / "results" / "mine"
     pictures.mkdir(parents=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from si_stream.errors import SettingsError
-from simulators.reproductions.jobs import Stop, Stopped, Tell
+from simulators.reproductions.jobs import Job, Stop, Stopped, Tell, Watcher, run_jobs
+from simulators.stopping import caught_signals
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,39 @@ class Waiting:
             progress(0.5)
             time.sleep(0.01)
         raise Stopped
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Says in a file who it is, and then, when it is asked to stop, takes its time to say so."""
+
+    path: Path
+
+    def __call__(self, progress: Tell, stop: Stop) -> str:
+        self.path.write_text(f"{os.getpid()} works")
+        while not stop():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        self.path.write_text(f"{os.getpid()} has stopped")
+        raise Stopped
+
+
+class Unseen(Watcher):
+    def going(self, job: Job, share: float) -> None:
+        pass
+
+    def done(self, job: Job, line: str) -> None:
+        pass
+
+
+def keep_at_it(directory: Path) -> None:
+    """Two processes at work; one of them has nothing to do."""
+    jobs = [Job(name, 1.0, Keeping(directory / name)) for name in ("a", "b")]
+    with caught_signals() as caught:
+        finished = run_jobs(
+            [*jobs, Job("c", 1.0, Writing(directory / "c"))], 3, Unseen(), lambda: bool(caught)
+        )
+    print("finished" if finished else "stopped")
 
 
 class Failing:

@@ -56,9 +56,9 @@ def importance(between: float) -> Importance:
     )
 
 
-def held_back(arm: Arm, accuracy: float) -> PaperRecord:
+def held_back(arm: Arm, accuracy: float, seed: int = 0) -> PaperRecord:
     row = Row(after="a", validation={"a": accuracy}, train={"a": 1.0})
-    return record(arm=arm, rows=[row], tasks=["a"])
+    return record(seed, arm=arm, rows=[row], tasks=["a"])
 
 
 def summary(*records: PaperRecord) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from si_stream.errors import SettingsError
@@ -93,6 +95,21 @@ def test_a_variation_that_is_how_the_authors_ran_it_is_refused(
 def test_only_synaptic_intelligence_has_a_relu() -> None:
     arms = planned(PERMUTED, methods=[SI, NONE], variations=["relu-by-task"])
     assert {arm.method for arm in arms if arm.variation} == {SI}
+
+
+def test_what_has_no_boundary_does_nothing_else_behind_one() -> None:
+    methods = [SI, "joint", "from-scratch"]
+    arms = planned(PERMUTED, methods=methods, variations=["adam-anew", "pytorch-epsilon"])
+    assert {arm.method for arm in arms if arm.variation == "adam-anew"} == {SI}
+    assert {arm.method for arm in arms if arm.variation == "pytorch-epsilon"} == set(methods)
+    with pytest.raises(SettingsError, match="adam-anew changes nothing for joint: leave it out"):
+        planned(PERMUTED, methods=["joint"], variations=["adam-anew"])
+
+
+@pytest.mark.parametrize("strength", [math.inf, math.nan])
+def test_a_strength_that_is_no_number_is_refused(strength: float) -> None:
+    with pytest.raises(SettingsError, match=f"strength {strength}: give a number of 0 or more"):
+        planned(PERMUTED, methods=[SI], strengths=[strength])
 
 
 def test_all_are_those_that_the_benchmark_allows() -> None:

@@ -26,6 +26,7 @@ from tests.simulators.reproductions.paper.making import importance, record
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
 NAME = "split-digits"
+DATA = 3  # exit status
 ARM = Arm(SI, 1.0, 2, 2)
 
 
@@ -83,8 +84,14 @@ def test_it_goes_on_from_what_is_recorded(done: Path, capsys: pytest.CaptureFixt
     assert {name: after[name] for name in before} == before
 
 
-def test_after_ctrl_c_it_does_what_is_left(tmp_path: Path) -> None:
-    long = command(tmp_path, "--seeds", "1", "--strength", "1", "--strength", "2")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_when_all_of_it_is_told_to_stop_it_goes_on_later_with_what_is_left(
+    tmp_path: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = [Arm(SI, strength, 40, 2) for strength in (1.0, 2.0)]
+    named = [arm.name(BENCHMARKS[NAME]) for arm in arms]
+    more = ["--epochs", "40", "--seeds", "1", "--strength", "1", "--strength", "2"]
+    long = command(tmp_path, *more, "--methods", SI)
     with subprocess.Popen(
         [sys.executable, "-m", "services", *long],
         stderr=subprocess.PIPE,
@@ -92,22 +99,34 @@ def test_after_ctrl_c_it_does_what_is_left(tmp_path: Path) -> None:
         start_new_session=True,
     ) as process:
         assert process.stderr is not None
-        begun = process.stderr.readline()
-        assert "beginning of synaptic-intelligence-2-epochs-2-tasks, seed 0" in begun
-        assert "c-1-2-epochs-2-tasks, seed 0" in process.stderr.readline()
-        os.killpg(process.pid, signal.SIGINT)
+        assert f"beginning of {SI}-40-epochs-2-tasks, seed 0" in process.stderr.readline()
+        assert f"{named[0]}, seed 0" in process.stderr.readline()
+        os.killpg(process.pid, number)
         rest = process.stderr.read()
-        code = process.wait()
-    if code != 0:  # on a fast machine all may be done by then
-        assert code == 128 + signal.SIGINT
-        assert "need not be again; those at hand go on where they were" in rest
-        assert not (tmp_path / f"{NAME}.json").exists()
-    there = records(tmp_path)
+        assert process.wait() == 128 + number
+    assert "need not be again; those at hand go on where they were" in rest
+    assert not (tmp_path / f"{NAME}.json").exists()
+    assert list(records(tmp_path)) == [f"{named[0]}-seed-0"]
+    kept = tmp_path / NAME / "unfinished" / f"{named[1]}-seed-0.safetensors"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1])
+    assert main(long) == DATA
+    assert f"{kept} is damaged: delete it" in capsys.readouterr().err
+    kept.write_bytes(whole)
     assert main(long) == 0
-    assert len(records(tmp_path)) == 3
-    for name, one in there.items():
-        assert records(tmp_path)[name] == one
+    alone = run_arm(BENCHMARKS[NAME], arms[1], 0, device="cpu")
+    assert without_time(records(tmp_path)[f"{named[1]}-seed-0"]) == without_time(alone)
     assert not list(tmp_path.glob("*/unfinished/*"))
+
+
+def test_a_page_that_is_no_good_is_refused_before_anything_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page")
+    assert main(command(tmp_path, "--page", str(page))) == 2
+    assert "page.md has no lines" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_with_a_grid_the_strength_is_chosen_before_the_test_set_is_read(

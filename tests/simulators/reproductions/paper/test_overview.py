@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from si_stream.errors import DataError
 from simulators.reproductions.paper.arm import Arm
 from simulators.reproductions.paper.overview import overview, write_overview
 from tests.simulators.reproductions.paper.making import (
@@ -54,11 +57,16 @@ def test_runs_that_are_longer_than_the_authors_are_not_shown_before_theirs() -> 
         assert found["si"]["strength"] == 1.0
 
 
-def test_where_a_choice_was_broken_off_the_strengths_with_all_seeds_are_chosen_from() -> None:
-    whole, broken = (arm._replace(validation=True) for arm in (SHORT, WEAKER))
-    found = summary(record(), record(arm=WEAKER), held_back(whole, 0.9), held_back(broken, 0.95))
-    found[whole.name(DIGITS)]["seeds"] = 3
-    assert overview(DIGITS, found)["si-chosen"]["strength"] == 1.0
+def test_strengths_are_compared_over_the_seeds_that_all_of_them_have() -> None:
+    once, twice = (arm._replace(validation=True) for arm in (SHORT, WEAKER))
+    tried = [held_back(once, 0.9), held_back(twice, 0.95), held_back(twice, 0.5, seed=1)]
+    found = summary(record(), record(arm=WEAKER), *tried)
+    assert overview(DIGITS, found)["si-chosen"]["strength"] == 0.1
+
+
+def test_one_strength_alone_is_no_choice() -> None:
+    found = summary(record(), held_back(SHORT._replace(validation=True), 0.9))
+    assert overview(DIGITS, found).keys() == {"si"}
 
 
 def test_a_strength_that_was_chosen_has_a_line_of_its_own() -> None:
@@ -76,3 +84,11 @@ def test_the_file_has_the_benchmarks_that_have_a_summary(tmp_path: Path) -> None
     assert list(written) == ["split-digits"]
     assert written["split-digits"]["si"]["device"] == "cpu"
     assert SI not in written["split-digits"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[1]", '{"a": 1}', '{"a": {"tested_on": "test"}}'])
+def test_a_summary_that_is_no_good_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "split-digits.json").write_text(text)
+    with pytest.raises(DataError, match=r"split-digits\.json is damaged or of another version"):
+        write_overview(tmp_path)
+    assert not (tmp_path / "summary.json").exists()

@@ -29,7 +29,8 @@ def test_it_has_a_line_for_each_arm_and_says_what_is_reduced() -> None:
 
 
 def test_it_says_by_what_a_strength_was_chosen() -> None:
-    text = table(DIGITS, summary(record(), held_back(RIVAL, 0.9)))
+    weaker = RIVAL._replace(strength=0.1)
+    text = table(DIGITS, summary(record(), held_back(RIVAL, 0.9), held_back(weaker, 0.8)))
     assert "| here, reduced, c chosen on training samples held back |" in text
     assert "| here, reduced, on training samples held back |" in text
 
@@ -51,11 +52,27 @@ def test_a_detail_done_otherwise_has_a_line_with_its_difference_over_the_same_se
     records += [record(0, arm=varied, rows=better), record(1, arm=varied)]
     lines = table(DIGITS, summary(*records)).splitlines()
     assert lines[-1] == (
-        "| SI: Adam keeps its moments and its step count over a boundary | 1 | 2 | 2 | 77.50 | "
-        "+2.50 ± 2.50 | 15.00 |"
+        "| SI: Adam keeps its moments and its step count over a boundary | 1 | 2 | 2 | 2 | 77.50 | "
+        "+2.50 ± 2.50 | 15.00 | here, reduced |"
     )
     assert len({line.count("|") for line in lines[-3:]}) == 1
     assert sum("adam" in line.lower() for line in lines) == 1
+
+
+def test_a_detail_done_otherwise_has_no_difference_where_the_usual_was_not_run_with_its_seeds() -> (
+    None
+):
+    varied = SHORT._replace(variation="adam-kept")
+    tried = [held_back(one._replace(validation=True), 0.9, seed=1) for one in (SHORT, varied)]
+    elsewhere = record(arm=varied._replace(strength=9.0))
+    records = [record(0), record(0, arm=varied), record(1, arm=varied), elsewhere, *tried]
+    found = [line for line in table(DIGITS, summary(*records)).splitlines() if "Adam" in line]
+    cells = [[cell.strip() for cell in line.split("|")] for line in found]
+    assert [(one[2], one[5], one[7], one[9]) for one in cells] == [
+        ("1", "2", "–", "here, reduced"),
+        ("9", "1", "–", "here, reduced"),
+        ("1", "1", "+0.00", "here, reduced, on training samples held back"),
+    ]
 
 
 def test_importance_has_a_line_for_each_layer() -> None:

@@ -107,7 +107,7 @@ def test_what_was_made_otherwise_is_no_beginning(
     stopped(path)
     assert first_share(path, Arm(SI, 0.5, 2, 3)) == beginning
     stopped(path)
-    monkeypatch.setattr(trial, "commit", lambda: "another")
+    monkeypatch.setattr(trial, "code", lambda: "another")
     assert first_share(path) == beginning
 
 
