@@ -109,7 +109,7 @@ def write_tensors(
     from safetensors.torch import save_file  # it loads torch
 
     try:
-        save_file(dict(tensors), path, dict(metadata or {}) or None)
+        save_file(dict(tensors), path, dict(metadata) if metadata else None)
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
         number = int(found[1]) if found else errno.EIO
