@@ -106,12 +106,29 @@ def test_what_other_programs_write_is_read_whatever_it_is(
     ]
 
 
-def test_a_compression_whose_library_is_missing_is_named(
-    broker: KafkaBroker, stream: str, admin: Any
+@pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
+def test_it_reads_what_any_producer_may_have_compressed(
+    broker: KafkaBroker, stream: str, admin: Any, kafka_url: str, compression: str
 ) -> None:
-    admin.create_topics({stream: {"num_partitions": 1, "configs": {"compression.type": "zstd"}}})
+    create_compressed(admin, stream, compression)
+    with producer(kafka_url, linger_ms=1000, compression_type=compression) as sender:
+        sender.send(stream, value=b"0" * 1000)
+        sender.send(stream, value=b"1" * 1000)
+    assert offsets_and_values(read_all(broker, stream)) == [(0, b"0" * 1000), (1, b"1" * 1000)]
+
+
+def create_compressed(admin: Any, stream: str, compression: str) -> None:
+    configs = {"compression.type": compression}
+    admin.create_topics({stream: {"num_partitions": 1, "configs": configs}})
     admin.wait_for_topics([stream])
+
+
+def test_a_compression_whose_library_is_missing_is_named(
+    broker: KafkaBroker, stream: str, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_compressed(admin, stream, "zstd")
     broker.append(stream, 0, envelopes(1))
+    monkeypatch.setattr("kafka.codec.has_zstd", lambda: False)
     with (
         broker.reader(stream, {}) as reader,
         pytest.raises(BrokerError, match=f"'{stream}' cannot be read on from offset 0 .*zstd"),
