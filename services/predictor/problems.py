@@ -34,6 +34,10 @@ class UnsupportedMediaType(PredictionError):
     pass
 
 
+class ForeignOrigin(PredictionError):
+    """A page of another origin asks, in somebody's browser."""
+
+
 class BodyTooSlow(PredictionError):
     pass
 
@@ -112,7 +116,14 @@ INFERENCE_KINDS: Kinds = {
         "unknown-model",
         "There is no such model, or no such version of it",
         "version '1.200' of 'si-stream' is not served; the one that is, the newest snapshot: 1.300",
-    )
+    ),
+    ForeignOrigin: Kind(
+        403,
+        "foreign-origin",
+        "A page elsewhere may not ask",
+        "the header Origin is 'https://example.org', and this is '127.0.0.1:8080'; ask from no "
+        "page, or from one that this predictor serves",
+    ),
 }
 """Of the Open Inference Protocol, which knows 400 for whatever is wrong with the inputs."""
 NO_ROOM = Kind(

@@ -28,6 +28,7 @@ from services.predictor.open_inference.tensors import (
     OUTPUTS_OF_A_TASK,
     TASK_PROBABILITY,
 )
+from services.predictor.problems import ForeignOrigin
 from services.predictor.question import Question, Read
 from services.predictor.served import WAYS, Served, Way
 from si_stream.checkpoints.snapshots import ServedTask
@@ -52,6 +53,7 @@ class Asked(NamedTuple):
 
 def infer(options: PredictorOptions, scope: Scope, headers: Headers) -> Read:
     """See `services.predictor.question.Form`."""
+    refuse_foreign(headers)
     address = scope["path"].removeprefix(PREFIX).removesuffix(INFER)
     given = headers.get(JSON_LENGTH)
     if given is not None and not LENGTH.fullmatch(given):
@@ -61,6 +63,21 @@ def infer(options: PredictorOptions, scope: Scope, headers: Headers) -> Read:
         )
     length = None if given is None else int(given)
     return partial(_read, options.max_inputs, address, length)
+
+
+def refuse_foreign(headers: Headers) -> None:
+    """Clients send any media type here, also those that a browser sends unasked for a page of
+    another origin; then it says which.
+
+    Raises:
+        ForeignOrigin: it does.
+    """
+    origin, host = headers.get(b"origin"), headers.get(b"host", b"")
+    if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
+        raise ForeignOrigin(
+            f"the header Origin is {text_of(origin)}, and this is {text_of(host)}; ask from no "
+            "page, or from one that this predictor serves"
+        )
 
 
 def _read(

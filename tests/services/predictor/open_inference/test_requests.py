@@ -175,6 +175,27 @@ def test_sizes_that_lie_are_found_out(sent: dict[str, Any], says: str, predictor
     assert says in the_error(response)
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json"])
+def test_a_page_elsewhere_is_refused_and_one_from_here_is_answered(
+    predictor: Running, media_type: str
+) -> None:
+    for origin, status in (
+        ("http://evil.example", 403),
+        (f"{predictor.url}.evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        (predictor.url, 200),
+    ):
+        headers = {"Content-Type": media_type, "Origin": origin}
+        response = predictor.client.post(
+            INFER, content=json.dumps(as_json(INPUTS)), headers=headers
+        )
+        if status == 200:
+            assert response.status_code == 200
+        else:
+            assert f"the header Origin is '{origin}', and this is" in the_error(response, 403)
+
+
 def test_too_many_inputs_too_large_a_body_and_a_compressed_one_have_their_own_statuses(
     predictor: Running, teacher: Teacher
 ) -> None:
