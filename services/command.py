@@ -214,7 +214,9 @@ def rollback(
     context: typer.Context,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="CHECKPOINT", help="As `si-stream checkpoints` names it."),
+        typer.Option(
+            "--to", metavar="CHECKPOINT", help="As `si-stream checkpoints` names it, 3/17 say."
+        ),
     ],
     resume_at: Annotated[
         str | None,

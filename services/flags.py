@@ -13,8 +13,9 @@ import typer
 
 from si_stream.errors import SettingsError
 from si_stream.learning.presets import PRESETS
-from si_stream.settings import LoadedSettings, load_with_places
+from si_stream.settings import LoadedSettings, Settings, load_with_places
 
+USUAL = Settings()
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", envvar="SI_STREAM_CONFIG", help="Settings in TOML."),
@@ -32,19 +33,39 @@ Preset = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"A benchmark's settings: {', '.join(PRESETS)}.")
 ]
 Broker = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where the stream lies, as in embedded:PATH.")
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where the stream lies: embedded:PATH/TO/FILE or kafka://HOST:PORT.",
+        show_default="embedded:, broker.sqlite in the --directory",
+    ),
 ]
-Stream = Annotated[str | None, typer.Option(metavar="NAME", help="The stream to learn from.")]
+Stream = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The stream to learn from.", show_default=USUAL.stream.name),
+]
 Directory = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Of the model: its checkpoints, snapshots and events."),
+    typer.Option(
+        metavar="DIR",
+        help="Of the model: its checkpoints, snapshots and events.",
+        show_default=str(USUAL.directory),
+    ),
 ]
 Shadow = Annotated[
     Literal["off", "none"] | None,
-    typer.Option(help="none: a second learner without consolidation, to see what SI saves."),
+    typer.Option(
+        help="A second learner on the same samples. none: it has no consolidator, to see what "
+        "Synaptic Intelligence saves; off: there is none.",
+        show_default=USUAL.learner.shadow,
+    ),
 ]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the arithmetic is done.")
+    Literal["auto", "cpu", "cuda"] | None,
+    typer.Option(
+        help="Where the arithmetic is done; auto is a GPU where there is one.",
+        show_default=USUAL.compute.device,
+    ),
 ]
 ExitAtEnd = Annotated[
     bool | None, typer.Option("--exit-at-end", help="Exit at the stream's end message.")
@@ -57,9 +78,21 @@ AcceptChanges = Annotated[
         "damping, decay or trunk_rate, than the checkpoint's.",
     ),
 ]
-Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="To answer requests on.")]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="That the predictor answers on.",
+        show_default=USUAL.predictor.host,
+    ),
+]
 Port = Annotated[
-    int | None, typer.Option(metavar="PORT", help="To answer requests on; 0 takes any free one.")
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        help="That the predictor answers on; to start one, 0 takes any free one.",
+        show_default=str(USUAL.predictor.port),
+    ),
 ]
 
 Source = Annotated[

@@ -48,7 +48,10 @@ def simulate(
     ] = None,
     *,
     broker: Annotated[
-        str, typer.Option(help="URL of the broker; embedded:PATH is a log in one file.")
+        str,
+        typer.Option(
+            metavar="URL", help="Where to send them: embedded:PATH/TO/FILE or kafka://HOST:PORT."
+        ),
     ] = "embedded:si-stream-data/broker.sqlite",
     stream: Annotated[str, typer.Option(help="The stream; made where it does not exist.")] = (
         "samples"

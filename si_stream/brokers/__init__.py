@@ -29,6 +29,10 @@ def open_broker(url: str, kafka: KafkaOptions | None = None) -> Broker:
     scheme, colon, rest = url.partition(":")
     # Not the whole URL: one day it may hold a password.
     problem = f"broker URL of scheme {scheme!r}" if colon else "broker URL without a scheme"
+    if scheme == "embedded":
+        problem = "broker URL, 'embedded:' without a file"
+    if scheme == "kafka":
+        problem = "broker URL, which begins with kafka: and not with kafka://"
     match scheme:
         case "embedded" if rest.startswith("//"):
             problem = f"broker URL {url!r}, which has slashes where its path should begin"

@@ -43,6 +43,20 @@ def test_any_other_url_is_refused_and_the_working_forms_are_named(url: str) -> N
         open_broker(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("kafka:localhost:9092", "begins with kafka: and not with kafka://"),
+        ("embedded:", "'embedded:' without a file"),
+        ("embedded://log", "has slashes where its path should begin"),
+        ("log.sqlite", "without a scheme"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said(url: str, problem: str) -> None:
+    with pytest.raises(BrokerError, match=f"cannot open a broker URL.* {problem}"):
+        open_broker(url)
+
+
 def test_a_password_in_a_url_is_not_repeated() -> None:
     with pytest.raises(BrokerError) as caught:
         open_broker("redis://user:secret@host:1")

@@ -15,7 +15,7 @@ RELU_BY_TASK = "relu-by-task"
 
 class Variation(NamedTuple):
     """``settings`` of the learner, by group, that take the place of the benchmark's; whether the
-    first task is learned otherwise too, or only what comes at and behind its boundary."""
+    first task is learned otherwise too, or only what comes at and after its boundary."""
 
     text: str
     settings: dict[str, dict[str, Any]]
@@ -32,7 +32,7 @@ VARIATIONS: dict[str, Variation] = {
         {"optimiser": {"keep_over_boundary": "step-count"}},
     ),
     "adam-anew": Variation(
-        "Adam begins anew behind a boundary",
+        "Adam begins anew after a boundary",
         {"optimiser": {"keep_over_boundary": "nothing"}},
     ),
     "pytorch-epsilon": Variation(
