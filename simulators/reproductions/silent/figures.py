@@ -237,11 +237,8 @@ def _scale(axes: Axes, linear_up_to: float, left: float) -> None:
     """Logarithmic, but from 0 on."""
     right = max(1.15 * axes.get_xlim()[1], 2 * linear_up_to)
     axes.set_xscale("symlog", linthresh=linear_up_to)
-    places = [0, *(step * power for power in (1, 10, 100, 1000) for step in (1, 2, 5))]
-    axes.set_xticks(
-        [place for place in places if place in {0, linear_up_to} or linear_up_to < place < right],
-        minor=False,
-    )
+    powers = [power for power in (1, 10, 100, 1000) if linear_up_to < power < right]
+    axes.set_xticks([0, linear_up_to, *powers], minor=False)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.set_xlim(left, right)
