@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
@@ -21,10 +21,12 @@ def list_letters(settings: Settings, reason: str | None) -> None:
             row = "" if letter.row is None else f" row {letter.row}"
             print(f"{letter.letter_id}  {letter.time}  at {place}{row}  {letter.reason}")
             print(f"    {letter.detail}")
+            if (left_out := _left_out(letter)) is not None:
+                print(f"    {left_out}")
 
 
 def show_letter(settings: Settings, letter_id: str) -> None:
-    """All of a letter's headers on stderr, and the message's own bytes on stdout."""
+    """All of a letter's headers on stderr, and the message's own bytes, if kept, on stdout."""
     with _opened(settings) as broker:
         letter = _chosen(broker, settings, {letter_id})[0]
     print(
@@ -39,6 +41,7 @@ def show_letter(settings: Settings, letter_id: str) -> None:
                 "time": letter.time,
                 "headers": dict(letter.message.headers),
                 "bytes": len(letter.message.value),
+                "left_out": _left_out(letter),
             },
             indent=2,
         ),
@@ -49,16 +52,39 @@ def show_letter(settings: Settings, letter_id: str) -> None:
 
 
 def resubmit_letters(settings: Settings, ids: Collection[str], reason: str | None) -> None:
-    """Send the messages to the end of the stream again, each to the partition that it came from."""
+    """Send the messages to the end of the stream again, each to the partition that it came from.
+
+    Raises:
+        BrokerError: one of the ids is no letter's; none is sent.
+    """
+    sent, unsent = 0, 0
     with _opened(settings) as broker:
         if ids:
-            letters = _chosen(broker, settings, set(ids))
+            letters: Iterable[Letter] = _chosen(broker, settings, set(ids))
         else:
-            letters = list(_letters(broker, settings, reason))
+            letters = _letters(broker, settings, reason)
         for letter in letters:
+            if (left_out := _left_out(letter)) is not None:
+                unsent += 1
+                print(f"not sent: {letter.letter_id}: {left_out}")
+                continue
             broker.append(settings.stream.name, letter.partition, [letter.message])
+            sent += 1
             print(f"sent again: {letter.letter_id}")
-    print(f"{len(letters)} of the messages are on stream {settings.stream.name!r} again")
+    print(f"{sent} of the messages are on stream {settings.stream.name!r} again")
+    if unsent:
+        print(f"{unsent} were not sent, since their letters do not hold them")
+
+
+def _left_out(letter: Letter) -> str | None:
+    """Of a letter without its message: where that is."""
+    if letter.left_out_bytes is None:
+        return None
+    return (
+        "the message is not here, since it was too large for the stream of letters (a payload of "
+        f"{letter.left_out_bytes:,} bytes); it lies at offset {letter.offset} of partition "
+        f"{letter.partition}, as long as the stream keeps it"
+    )
 
 
 def _opened(settings: Settings) -> Broker:

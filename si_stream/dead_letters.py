@@ -1,7 +1,8 @@
 """Dead letters: what could not be learned from, kept with the reason on a stream of its own.
 
 A letter holds the message's original bytes; a bad row of a message that is otherwise good becomes a
-message of that row alone, so that sending it again does not train its neighbours again.
+message of that row alone, so that sending it again does not train its neighbours again. One that is
+too large for the stream of letters is kept without its message: no message stops a learner.
 
 Invariant: each fault has one letter. A letter is durable before the checkpoint that passes its
 place is written (1), the checkpoint holds how far the letters went (2), and a learner that resumes
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from si_stream.brokers.interface import Broker, Envelope, Position, Record
-from si_stream.errors import BrokerError, MessageError
+from si_stream.errors import BrokerError, MessageError, MessageTooLarge
 from si_stream.messages.codecs import ARROW, Codec, encode
 from si_stream.messages.kinds import Samples
 from si_stream.opening import Opened
@@ -31,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "dead_letter_"
 SOURCE = "/si-stream/dead-letters"
+LEFT_OUT = f"{PREFIX}left_out_bytes"
+STAYING = ("ce_id", "ce_type", "ce_source", "ce_time", "content-type")
+"""Of a message that is left out, the headers that its letter keeps, each no longer than this."""
+STAYING_CHARACTERS = 1000
 ROOM_FOR_HEADERS_BYTES = 64 * 1024
 FLUSH_BYTES = 1024 * 1024
 KEPT_LETTERS = 100_000
@@ -42,18 +47,27 @@ def stream_of_letters(stream: str) -> str:
 
 
 def create_stream_of_letters(broker: Broker, stream: str, max_message_bytes: int) -> None:
-    """Make it where it is missing, for letters of messages up to that size and their headers.
+    """Make it where it is missing, for letters of all that the stream takes and their headers.
+
+    Args:
+        max_message_bytes: what is learned from at most; the stream may take more, or less.
 
     Raises:
         BrokerError: it cannot be made.
     """
-    limit = max_message_bytes + ROOM_FOR_HEADERS_BYTES
-    broker.create_stream(stream_of_letters(stream), max_message_bytes=limit)
+    limit = max(max_message_bytes, broker.max_message_bytes(stream) or 0)
+    broker.create_stream(
+        stream_of_letters(stream), max_message_bytes=limit + ROOM_FOR_HEADERS_BYTES
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as it was read: where it came from, what is wrong, and the message itself."""
+    """A dead letter as it was read: where it came from, what is wrong, and the message itself.
+
+    Attributes:
+        left_out_bytes: the size of the message where that was too large to be kept; it is empty.
+    """
 
     letter_id: str
     partition: int
@@ -63,6 +77,7 @@ class Letter:
     detail: str
     time: str
     message: Envelope
+    left_out_bytes: int | None = None
 
     @classmethod
     def read(cls, record: Record) -> Letter:
@@ -81,6 +96,7 @@ class Letter:
             detail=told.get("detail", ""),
             time=told.get("time", ""),
             message=Envelope(original, bytes(record.value)),
+            left_out_bytes=_number(record.headers.get(LEFT_OUT)),
         )
 
 
@@ -113,7 +129,7 @@ class DeadLetters:
     Args:
         broker: where the stream and its letters lie.
         stream: the stream that is learned from.
-        max_message_bytes: of that stream; letters may be larger by their headers.
+        max_message_bytes: what is learned from at most, a larger one has a letter.
 
     Raises:
         BrokerError: the stream of letters cannot be made.
@@ -186,20 +202,35 @@ class DeadLetters:
         return sealed.behind
 
     def _append(self, letters: list[Envelope]) -> None:
+        if letters and self._in_doubt:
+            letters = self._missing(letters)
         if not letters:
             return
-        if self._in_doubt:  # the broker may have taken some of them, and not have said so
-            found = read_letters(self.broker, self.stream, self._behind)
-            there = {letter.letter_id for _, letter in found}
-            letters = [letter for letter in letters if _id_of(letter) not in there]
-            self._behind = self.broker.watermarks(self.letters, 0).high
-            self._in_doubt = False
         try:
-            if letters:
-                self._behind = self.broker.append(self.letters, 0, letters)[-1] + 1
+            self._behind = self.broker.append(self.letters, 0, letters)[-1] + 1
+        except MessageTooLarge as error:
+            self._in_doubt = True
+            letters = self._missing(letters)
+            if len(letters) != 1:  # by halves, until it is found which
+                middle = len(letters) // 2
+                self._append(letters[:middle])
+                self._append(letters[middle:])
+            elif LEFT_OUT in letters[0].headers:
+                raise
+            else:
+                logger.warning("the message of a dead letter is left out: %s", error)
+                self._append([_without_message(letters[0])])
         except BrokerError:
             self._in_doubt = True
             raise
+
+    def _missing(self, letters: list[Envelope]) -> list[Envelope]:
+        """Less those that the broker has taken, and has not said so."""
+        found = read_letters(self.broker, self.stream, self._behind)
+        there = {letter.letter_id for _, letter in found}
+        self._behind = self.broker.watermarks(self.letters, 0).high
+        self._in_doubt = False
+        return [letter for letter in letters if _id_of(letter) not in there]
 
     def _envelope(self, fault: Fault, time_seconds: float) -> Envelope:
         record = fault.opened.record
@@ -223,6 +254,15 @@ class DeadLetters:
         own = {k: v for k, v in original.headers.items() if not k.startswith(PREFIX)}
         headers = {**own, **{PREFIX + name: text for name, text in told.items()}}
         return Envelope(headers, original.value)
+
+
+def _without_message(letter: Envelope) -> Envelope:
+    kept = {
+        name: text[:STAYING_CHARACTERS]
+        for name, text in letter.headers.items()
+        if name in STAYING or name.startswith(PREFIX)
+    }
+    return Envelope({**kept, LEFT_OUT: str(len(letter.value))}, b"")
 
 
 def _number(text: str | None) -> int | None:

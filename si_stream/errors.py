@@ -6,6 +6,7 @@ SIStreamError
 ├── MessageError              a message, or a row of one, that cannot be learned from
 ├── BrokerError               the broker cannot do what was asked
 │   ├── StreamNotFound
+│   ├── MessageTooLarge       for what the stream takes
 │   └── PositionOutOfRange
 ├── CheckpointError           a checkpoint or snapshot cannot be written or read
 │   ├── CorruptCheckpoint     its checksum or its structure is wrong
@@ -76,6 +77,10 @@ class BrokerError(SIStreamError):
 
 
 class StreamNotFound(BrokerError):
+    pass
+
+
+class MessageTooLarge(BrokerError):
     pass
 
 

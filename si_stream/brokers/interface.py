@@ -154,7 +154,11 @@ class Broker(ABC):
 
     @abstractmethod
     def append(self, stream: str, partition: int, envelopes: Sequence[Envelope]) -> list[int]:
-        """Append all or nothing and return the offsets, once they are durable."""
+        """Append all or nothing and return the offsets, once they are durable.
+
+        Raises:
+            MessageTooLarge: one is larger than the stream takes.
+        """
 
     @abstractmethod
     def prune(self, stream: str, partition: int, below_offset: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from services.command import main
 from si_stream.brokers import open_broker
-from si_stream.dead_letters import read_letters
+from si_stream.brokers.interface import Envelope
+from si_stream.dead_letters import read_letters, stream_of_letters
 from tests.streams import SMALL, STREAM, enveloped, samples
 
 
@@ -89,3 +90,28 @@ def test_to_send_all_again_has_to_be_said(
 ) -> None:
     assert main(["dead-letters", "resubmit", "--directory", str(directory)]) == 2
     assert "--all" in capsys.readouterr().err
+
+
+def test_a_letter_without_its_message_says_where_that_is_and_is_not_sent(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"id": "s/0/7", "partition": "0", "offset": "7", "reason": "too_large"}
+    headers = {f"dead_letter_{name}": text for name, text in told.items()}
+    bare = Envelope({**headers, "dead_letter_left_out_bytes": "11000000"}, b"")
+    with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
+        broker.append(stream_of_letters(STREAM), 0, [bare])
+    where = "(a payload of 11,000,000 bytes); it lies at offset 7 of partition 0"
+    capsys.readouterr()
+    assert main(["dead-letters", "list", "--directory", str(directory)]) == 0
+    assert where in capsys.readouterr().out
+    assert main(["dead-letters", "show", "s/0/7", "--directory", str(directory)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert where in json.loads(shown.err)["left_out"]
+    for which in ("s/0/7", "--all"):
+        assert main(["dead-letters", "resubmit", which, "--directory", str(directory)]) == 0
+        told_of = capsys.readouterr().out
+        assert "not sent: s/0/7: the message is not here" in told_of
+        assert "1 were not sent" in told_of
+    with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
+        assert broker.watermarks(STREAM, 0).high == 3  # of --all, the other one

@@ -42,7 +42,7 @@ from si_stream.brokers.kafka.producer import BATCH_BYTES, Producer
 from si_stream.brokers.kafka.reach import NotThere, fault, wait_for_broker
 from si_stream.brokers.kafka.reader import KafkaReader
 from si_stream.brokers.options import KafkaOptions
-from si_stream.errors import BrokerError, StreamNotFound
+from si_stream.errors import BrokerError, MessageTooLarge, StreamNotFound
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -123,8 +123,9 @@ class KafkaBroker(Broker):
         Appending them again doubles those that are there; their ``ce_id`` is the same.
 
         Raises:
-            BrokerError: a record is larger than the topic takes (then nothing is appended), or
-                the broker did not confirm all in time.
+            MessageTooLarge: a record is larger than the topic takes; nothing is appended where its
+                value alone is, else perhaps those before it.
+            BrokerError: the broker did not confirm all in time.
         """
         records = [
             (envelope.value, [(key, text.encode()) for key, text in envelope.headers.items()])
@@ -132,6 +133,9 @@ class KafkaBroker(Broker):
         ]
         limit = self._target(stream, partition).max_message_bytes
         largest = max((len(value) for value, _ in records), default=0)
+        if limit is not None and largest > limit:
+            self._targets.pop(stream, None)  # it may have been raised meanwhile
+            limit = self._target(stream, partition).max_message_bytes
         if limit is not None and largest > limit:
             raise _too_large(stream, f"{largest:,}", limit)
         try:
@@ -326,9 +330,9 @@ class KafkaBroker(Broker):
         return target
 
 
-def _too_large(stream: str, size: str, limit: int | None) -> BrokerError:
+def _too_large(stream: str, size: str, limit: int | None) -> MessageTooLarge:
     takes = "less" if limit is None else f"{limit:,}"
-    return BrokerError(
+    return MessageTooLarge(
         f"a message of {size} bytes is too large for stream {stream!r}, which takes {takes}; send "
         "fewer samples in a message, or raise the topic's max.message.bytes"
     )

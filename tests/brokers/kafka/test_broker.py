@@ -11,7 +11,7 @@ from si_stream.brokers.interface import Envelope
 from si_stream.brokers.kafka.broker import KafkaBroker
 from si_stream.brokers.kafka.client import stream_id_of
 from si_stream.brokers.options import KafkaOptions
-from si_stream.errors import BrokerError, StreamNotFound
+from si_stream.errors import BrokerError, MessageTooLarge, StreamNotFound
 from tests.brokers.records import envelope, envelopes, number_of, read_all
 
 
@@ -121,16 +121,31 @@ def test_a_message_that_is_too_large_names_the_limit_and_nothing_is_appended(
     message = (
         r"6,000 bytes is too large for .* takes 5,000; .*raise the topic's max\.message\.bytes"
     )
-    with pytest.raises(BrokerError, match=message):
+    with pytest.raises(MessageTooLarge, match=message):
         broker.append(stream, 0, [envelope(1), envelope(2, 6000)])
     assert broker.append(stream, 0, envelopes(3)) == [0]
+
+
+def test_a_limit_that_is_raised_is_noticed_by_a_broker_that_is_open(
+    broker: KafkaBroker, stream: str, admin: Any
+) -> None:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    broker.create_stream(stream, max_message_bytes=5000)
+    with pytest.raises(MessageTooLarge):
+        broker.append(stream, 0, [envelope(1, 6000)])
+    larger = {"max.message.bytes": "8000"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stream, larger)])
+    while broker.max_message_bytes(stream) != 8000:
+        time.sleep(0.05)
+    assert broker.append(stream, 0, [envelope(1, 6000)]) == [0]
 
 
 def test_a_message_whose_headers_make_it_too_large_names_the_limit(
     broker: KafkaBroker, stream: str
 ) -> None:
     broker.create_stream(stream, max_message_bytes=5000)
-    with pytest.raises(BrokerError, match=r"4,000 and its headers bytes is too large .* 5,000"):
+    with pytest.raises(MessageTooLarge, match=r"4,000 and its headers bytes is too large .* 5,000"):
         broker.append(stream, 0, [Envelope({"long": "x" * 2000}, bytes(4000))])
     assert broker.append(stream, 0, envelopes(3)) == [0]
 
