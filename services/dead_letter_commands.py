@@ -64,6 +64,9 @@ def resubmit_dead_letters(
     everything: Annotated[
         bool, typer.Option("--all", help="All of them, or all of the --reason.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also those that have been sent again before.")
+    ] = False,
 ) -> None:
     """Send messages to the end of the stream again; a bad row without its neighbours."""
     from services.dead_letters import resubmit_letters
@@ -71,4 +74,4 @@ def resubmit_dead_letters(
     if not letter_ids and not everything:
         raise SettingsError("name the ids of the letters to send again, or say --all")
     settings = load(context).settings
-    resubmit_letters(settings, letter_ids or [], reason)
+    resubmit_letters(settings, letter_ids or [], reason, again=again)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator
 
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
 from si_stream.dead_letters import Letter, read_letters
 from si_stream.errors import BrokerError, StreamNotFound
+from si_stream.resubmissions import mark, marked
 from si_stream.settings import Settings
+
+MARK_EVERY = 100
 
 
 def list_letters(settings: Settings, reason: str | None) -> None:
-    """One line a letter: its id, where it came from, and what is wrong."""
+    """One line a letter: its id, where it came from, what is wrong, and when it was sent again."""
     with _opened(settings) as broker:
-        for letter in _letters(broker, settings, reason):
+        resubmitted = _resubmitted(broker, settings)
+        for offset, letter in _letters(broker, settings, reason):
             place = f"{letter.partition}/{letter.offset}"
             row = "" if letter.row is None else f" row {letter.row}"
-            print(f"{letter.letter_id}  {letter.time}  at {place}{row}  {letter.reason}")
+            sent = f"  sent again {resubmitted[offset]}" if offset in resubmitted else ""
+            print(f"{letter.letter_id}  {letter.time}  at {place}{row}  {letter.reason}{sent}")
             print(f"    {letter.detail}")
             if (left_out := _left_out(letter)) is not None:
                 print(f"    {left_out}")
@@ -28,7 +34,8 @@ def list_letters(settings: Settings, reason: str | None) -> None:
 def show_letter(settings: Settings, letter_id: str) -> None:
     """All of a letter's headers on stderr, and the message's own bytes, if kept, on stdout."""
     with _opened(settings) as broker:
-        letter = _chosen(broker, settings, {letter_id})[0]
+        resubmitted = _resubmitted(broker, settings)
+        offset, letter = _chosen(broker, settings, {letter_id})[0]
     print(
         json.dumps(
             {
@@ -42,6 +49,7 @@ def show_letter(settings: Settings, letter_id: str) -> None:
                 "headers": dict(letter.message.headers),
                 "bytes": len(letter.message.value),
                 "left_out": _left_out(letter),
+                "sent_again": resubmitted.get(offset),
             },
             indent=2,
         ),
@@ -51,29 +59,54 @@ def show_letter(settings: Settings, letter_id: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def resubmit_letters(settings: Settings, ids: Collection[str], reason: str | None) -> None:
+def resubmit_letters(
+    settings: Settings, ids: Collection[str], reason: str | None, *, again: bool = False
+) -> None:
     """Send the messages to the end of the stream again, each to the partition that it came from.
 
+    What was sent is marked, some at a time, and passed over from then on. Each is sent at least
+    once: where nothing could be marked any more, as after a kill, up to `MARK_EVERY` are sent anew.
+
+    Args:
+        again: pass over none.
+
     Raises:
-        BrokerError: one of the ids is no letter's; none is sent.
+        BrokerError: one of the ids is no letter's, and none was sent; or the broker took no more.
     """
-    sent, unsent = 0, 0
+    stream = settings.stream.name
+    sent, unsent, passed_over = 0, 0, 0
+    unmarked: list[int] = []
     with _opened(settings) as broker:
-        if ids:
-            letters: Iterable[Letter] = _chosen(broker, settings, set(ids))
-        else:
-            letters = _letters(broker, settings, reason)
-        for letter in letters:
-            if (left_out := _left_out(letter)) is not None:
-                unsent += 1
-                print(f"not sent: {letter.letter_id}: {left_out}")
-                continue
-            broker.append(settings.stream.name, letter.partition, [letter.message])
-            sent += 1
-            print(f"sent again: {letter.letter_id}")
-    print(f"{sent} of the messages are on stream {settings.stream.name!r} again")
+        resubmitted = {} if again else _resubmitted(broker, settings)
+        letters: Iterable[tuple[int, Letter]] = (
+            _chosen(broker, settings, ids) if ids else _letters(broker, settings, reason)
+        )
+        try:
+            for offset, letter in letters:
+                if offset in resubmitted:
+                    passed_over += 1
+                    continue
+                if (left_out := _left_out(letter)) is not None:
+                    unsent += 1
+                    print(f"not sent: {letter.letter_id}: {left_out}")
+                    continue
+                broker.append(stream, letter.partition, [letter.message])
+                sent += 1
+                unmarked.append(offset)
+                print(f"sent again: {letter.letter_id}")
+                if len(unmarked) == MARK_EVERY:
+                    mark(broker, stream, unmarked, time.time())
+                    unmarked.clear()
+        finally:
+            if unmarked:
+                mark(broker, stream, unmarked, time.time())
+    print(f"{sent} of the messages are on stream {stream!r} again")
     if unsent:
         print(f"{unsent} were not sent, since their letters do not hold them")
+    if passed_over:
+        print(
+            f"{passed_over} were passed over, since they were sent again before; --again sends them"
+        )
 
 
 def _left_out(letter: Letter) -> str | None:
@@ -91,18 +124,27 @@ def _opened(settings: Settings) -> Broker:
     return open_broker(settings.stream.broker, settings.kafka)
 
 
-def _letters(broker: Broker, settings: Settings, reason: str | None) -> Iterator[Letter]:
+def _resubmitted(broker: Broker, settings: Settings) -> dict[int, str]:
     try:
-        for _, letter in read_letters(broker, settings.stream.name):
+        return marked(broker, settings.stream.name)
+    except StreamNotFound:
+        return {}
+
+
+def _letters(
+    broker: Broker, settings: Settings, reason: str | None
+) -> Iterator[tuple[int, Letter]]:
+    try:
+        for offset, letter in read_letters(broker, settings.stream.name):
             if reason in (None, letter.reason):
-                yield letter
+                yield offset, letter
     except StreamNotFound:
         return
 
 
-def _chosen(broker: Broker, settings: Settings, ids: Collection[str]) -> list[Letter]:
-    found = [one for one in _letters(broker, settings, None) if one.letter_id in ids]
-    missing = set(ids) - {letter.letter_id for letter in found}
+def _chosen(broker: Broker, settings: Settings, ids: Collection[str]) -> list[tuple[int, Letter]]:
+    found = [pair for pair in _letters(broker, settings, None) if pair[1].letter_id in ids]
+    missing = set(ids) - {letter.letter_id for _, letter in found}
     if missing:
         raise BrokerError(
             f"no dead letter of stream {settings.stream.name!r} has the id "

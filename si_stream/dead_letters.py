@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "dead_letter_"
 SOURCE = "/si-stream/dead-letters"
+MARK = f"{PREFIX}resubmitted"
+"""On the stream of letters, the header of a record that is no letter (`resubmissions`)."""
 LEFT_OUT = f"{PREFIX}left_out_bytes"
 STAYING = ("ce_id", "ce_type", "ce_source", "ce_time", "content-type")
 """Of a message that is left out, the headers that its letter keeps, each no longer than this."""
@@ -280,6 +282,13 @@ def read_letters(broker: Broker, stream: str, offset: int = 0) -> Iterator[tuple
     Raises:
         StreamNotFound: there is no stream of letters, so nothing was ever rejected.
     """
+    for record in read_records(broker, stream, offset):
+        if MARK not in record.headers:
+            yield record.offset, Letter.read(record)
+
+
+def read_records(broker: Broker, stream: str, offset: int = 0) -> Iterator[Record]:
+    """The letters, and the marks among them."""
     letters = stream_of_letters(stream)
     low, high = broker.watermarks(letters, 0)
     if max(low, offset) >= high:
@@ -288,7 +297,7 @@ def read_letters(broker: Broker, stream: str, offset: int = 0) -> Iterator[tuple
         while reader.next_offset(0) < high:
             for record in reader.poll(1.0):
                 if record.offset < high:
-                    yield record.offset, Letter.read(record)
+                    yield record
 
 
 def _one_row(opened: Opened, row: int, letter_id: str) -> Envelope:

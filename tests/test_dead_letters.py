@@ -22,9 +22,10 @@ from si_stream.errors import MessageError, Reason, StreamNotFound
 from si_stream.messages.codecs import decode
 from si_stream.messages.kinds import Boundary, End, Message, Samples
 from si_stream.opening import Opened
+from si_stream.resubmissions import mark as mark_sent
 from si_stream.settings import Settings
 from si_stream.state import State
-from tests.streams import STREAM, memory_broker, samples, settings
+from tests.streams import STREAM, enveloped, memory_broker, samples, settings
 
 BROKEN = Envelope({"ce_type": "si-stream.samples", "content-type": "application/json"}, b"{")
 MESSAGES: list[Message | Envelope] = [
@@ -143,6 +144,22 @@ def test_a_learner_that_resumes_from_an_older_checkpoint_writes_no_letter_twice(
         host.finish(state)
         assert mark(another) == 4
     assert places(broker) == EXPECTED
+
+
+def test_marks_of_what_was_sent_again_are_no_letters_and_double_none(chosen: Settings) -> None:
+    broker = memory_broker(MESSAGES)
+    with learning(broker, chosen) as (host, state):
+        host.finish(state)
+    mark_sent(broker, STREAM, [0, 1], 0.0)
+    another = chosen.model_copy(update={"directory": chosen.directory.with_name("empty")})
+    with learning(broker, another) as (host, state):
+        host.finish(state)
+    assert places(broker) == EXPECTED
+    broker.append(STREAM, 0, enveloped([BROKEN, End("3")]))
+    with learning(broker, chosen) as (host, state):
+        host.finish(state)
+        assert mark(chosen) == 6  # the mark of what was sent takes an offset too
+    assert places(broker) == [*EXPECTED, (6, None, "undecodable")]
 
 
 def test_a_checkpoint_is_not_behind_letters_whose_faults_are_still_to_come(

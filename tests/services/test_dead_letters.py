@@ -62,6 +62,52 @@ def test_a_letter_sent_again_stands_at_the_end_of_the_stream(
         assert broker.watermarks(STREAM, 0).high == 3
 
 
+def resubmitted(
+    directory: Path, capsys: pytest.CaptureFixture[str], *words: str, code: int = 0
+) -> str:
+    """What the command says."""
+    capsys.readouterr()
+    assert main(["dead-letters", "resubmit", *words, "--directory", str(directory)]) == code
+    return capsys.readouterr().out
+
+
+def test_what_was_sent_again_is_passed_over_until_it_is_asked_for(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = f"embedded:{directory / 'broker.sqlite'}"
+    with open_broker(log) as broker:
+        [(_, letter)] = read_letters(broker, STREAM)
+    sent = resubmitted(directory, capsys, "--all")
+    assert "passed over" not in sent
+    for words in (["--all"], ["--all", "--reason", letter.reason], [letter.letter_id]):
+        told = resubmitted(directory, capsys, *words)
+        assert "0 of the messages" in told
+        assert "1 were passed over" in told
+    assert main(["dead-letters", "list", "--directory", str(directory)]) == 0
+    assert "label_out_of_range  sent again 2" in capsys.readouterr().out
+    # It is met again, and still bad: a letter of its own, which has not been sent.
+    assert main(["learner", *learner_flags(directory), "--exit-at-end"]) == 0
+    with open_broker(log) as broker:
+        [_, (_, newer)] = read_letters(broker, STREAM)
+    told = resubmitted(directory, capsys, "--all")
+    assert f"sent again: {newer.letter_id}" in told
+    assert "1 of the messages" in told
+    assert "2 of the messages" in resubmitted(directory, capsys, "--all", "--again")
+    assert "1 of the messages" in resubmitted(directory, capsys, letter.letter_id, "--again")
+    with open_broker(log) as broker:
+        assert broker.watermarks(STREAM, 0).high == 2 + 1 + 1 + 2 + 1
+
+
+def test_what_was_sent_before_the_broker_took_no_more_is_not_sent_twice(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_broker(f"embedded:{directory / 'broker.sqlite'}") as broker:
+        nowhere = Envelope({"dead_letter_id": "s/7/0", "dead_letter_partition": "7"}, b"{}")
+        broker.append(stream_of_letters(STREAM), 0, [nowhere])
+    assert "sent again: " in resubmitted(directory, capsys, "--all", code=4)
+    assert "sent again: " not in resubmitted(directory, capsys, "--all", code=4)
+
+
 def test_a_letter_is_shown_with_its_headers_and_its_message_can_be_piped_on(
     directory: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -75,6 +121,13 @@ def test_a_letter_is_shown_with_its_headers_and_its_message_can_be_piped_on(
     assert (told["partition"], told["offset"], told["row"]) == (0, 0, 2)
     assert (told["reason"], told["bytes"]) == ("label_out_of_range", len(shown.out))
     assert told["headers"]["content-type"] == letter.message.headers["content-type"]
+    assert (told["left_out"], told["sent_again"]) == (None, None)
+    assert main(["dead-letters", "resubmit", "--all", "--directory", str(directory)]) == 0
+    capfdbinary.readouterr()
+    assert main(["dead-letters", "show", letter.letter_id, "--directory", str(directory)]) == 0
+    shown = capfdbinary.readouterr()
+    assert shown.out == letter.message.value
+    assert json.loads(shown.err)["sent_again"].startswith("2")
 
 
 def test_an_unknown_letter_is_one_clear_line(
