@@ -17,7 +17,7 @@ from si_stream import events
 from si_stream.brokers.interface import Broker, Position
 from si_stream.checkpoints.copies import Space, StateCopy
 from si_stream.checkpoints.store import CheckpointStore
-from si_stream.dead_letters import KEPT_LETTERS, DeadLetters, Sealed
+from si_stream.dead_letters import DeadLetters, Sealed
 from si_stream.errors import BrokerError, CheckpointError, Superseded
 from si_stream.rewinding import Keeper, Rewinder
 from si_stream.settings import Settings
@@ -179,8 +179,7 @@ class Checkpointing(Keeper):
         if self.broker.keeps_all and stream.retention == "checkpoints":
             for partition, place in self.oldest.items():
                 self.broker.prune(stream.name, partition, place.offset)
-            letters = self.dead_letters.letters
-            self.broker.prune(letters, 0, ledger.dead_letters - KEPT_LETTERS)
+            self.dead_letters.prune(ledger.dead_letters)
 
 
 def retention_margin(offset: int, low: int, high: int) -> float:

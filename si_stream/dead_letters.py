@@ -41,6 +41,7 @@ STAYING_CHARACTERS = 1000
 ROOM_FOR_HEADERS_BYTES = 64 * 1024
 FLUSH_BYTES = 1024 * 1024
 KEPT_LETTERS = 100_000
+KEPT_BYTES = 1024**3
 """In the embedded log, lest it grow without bound; Kafka has its own retention."""
 
 
@@ -133,6 +134,9 @@ class DeadLetters:
         stream: the stream that is learned from.
         max_message_bytes: what is learned from at most, a larger one has a letter.
 
+    Attributes:
+        kept_letters, kept_bytes: how many, and how much with their headers, `prune` leaves at most.
+
     Raises:
         BrokerError: the stream of letters cannot be made.
     """
@@ -143,6 +147,9 @@ class DeadLetters:
         self.stream_id = broker.stream_id(stream)
         self.letters = stream_of_letters(stream)
         create_stream_of_letters(broker, stream, max_message_bytes)
+        self.kept_letters = KEPT_LETTERS
+        self.kept_bytes = KEPT_BYTES
+        self._pruned_at = 0
         self._written_before: dict[str, int] = {}
         self._open: list[Envelope] = []
         self._open_bytes = 0
@@ -202,6 +209,19 @@ class DeadLetters:
                 first.behind = self._behind if first.limit is None else first.limit
                 self._sealed.popleft()
         return sealed.behind
+
+    def prune(self, mark: int) -> None:
+        """Forget the oldest of too many or too large ones, none behind a checkpoint's mark.
+
+        Raises:
+            BrokerError: it cannot be done now.
+        """
+        if mark == self._pruned_at:  # nothing has come since
+            return
+        first = self.broker.newest_within(self.letters, 0, self.kept_bytes)
+        first = max(first, mark - self.kept_letters)
+        self.broker.prune(self.letters, 0, min(first, mark))
+        self._pruned_at = mark
 
     def _append(self, letters: list[Envelope]) -> None:
         if letters and self._in_doubt:

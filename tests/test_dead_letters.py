@@ -215,6 +215,19 @@ def test_letters_are_durable_before_the_checkpoint_that_passes_them(
     assert all(marked <= there for marked, there in found)
 
 
+def test_the_oldest_go_where_there_are_too_many_and_none_that_no_checkpoint_knows() -> None:
+    broker = memory_broker([])
+    one = DeadLetters(broker, STREAM, 10_000)
+    broker.append(one.letters, 0, [Envelope({}, bytes(1000))] * 6)
+    bounds = [(9, 9999, 6), (5, 9999, 5), (5, 4500, 4), (5, 0, 5), (1, 9999, 6)]
+    low = []
+    for letters, size_bytes, mark in bounds:
+        one.kept_letters, one.kept_bytes = letters, size_bytes
+        one.prune(mark)
+        low.append(broker.watermarks(one.letters, 0).low)
+    assert low == [0, 0, 2, 5, 5]
+
+
 def test_before_anything_was_rejected_there_is_no_stream_of_letters() -> None:
     broker = memory_broker([])
     with pytest.raises(StreamNotFound, match=stream_of_letters(STREAM)):

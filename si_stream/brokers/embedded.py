@@ -109,6 +109,23 @@ class EmbeddedBroker(Broker):
                 (key * _PLACES, key * _PLACES + low),
             )
 
+    def newest_within(self, stream: str, partition: int, size_bytes: int) -> int:
+        with self._transaction("DEFERRED") as connection:
+            key = _partition_key(connection, stream, partition)
+            first = _watermarks(connection, key).high
+            rows = connection.execute(
+                "SELECT place, length(headers) + length(value) FROM record "
+                "WHERE place >= ? AND place < ? ORDER BY place DESC",
+                (key * _PLACES, (key + 1) * _PLACES),
+            )
+            with closing(rows):
+                for place, record_bytes in rows:
+                    size_bytes -= record_bytes
+                    if size_bytes < 0:
+                        break
+                    first = place % _PLACES
+            return first
+
     def reader(self, stream: str, offsets: Mapping[int, int]) -> Reader:
         connection = open_file(self._path, self._busy_timeout_seconds)
         try:

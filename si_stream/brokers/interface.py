@@ -164,6 +164,12 @@ class Broker(ABC):
     def prune(self, stream: str, partition: int, below_offset: int) -> None:
         """Forget the records below the offset, or below the high watermark if that is lower."""
 
+    def newest_within(self, stream: str, partition: int, size_bytes: int) -> int:
+        """The lowest offset from which on the records, headers included, take no more than so many
+        bytes. Of brokers that keep all: others have a retention of their own.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def reader(self, stream: str, offsets: Mapping[int, int]) -> Reader:
         """A reader that begins at ``offsets[partition]`` (0 where a partition is not named)."""

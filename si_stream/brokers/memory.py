@@ -6,6 +6,7 @@ that it ends with the process.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -87,6 +88,17 @@ class MemoryBroker(Broker):
             low = max(log.low, min(below_offset, log.watermarks.high))
             del log.records[: low - log.low]
             log.low = low
+
+    def newest_within(self, stream: str, partition: int, size_bytes: int) -> int:
+        with self._changed:
+            log = self._partition(stream, partition)
+            first = log.watermarks.high
+            for record in reversed(log.records):
+                size_bytes -= len(json.dumps(dict(record.headers))) + len(record.value)
+                if size_bytes < 0:
+                    break
+                first = record.offset
+            return first
 
     def reader(self, stream: str, offsets: Mapping[int, int]) -> Reader:
         with self._changed:

@@ -365,6 +365,24 @@ def test_pruned_records_are_gone_and_the_others_are_not(broker: Broker, stream: 
     assert broker.watermarks(stream, 0) == Watermarks(2, 3)
 
 
+@pytest.mark.parametrize(
+    "kind", [kind for kind in BROKERS if kind.name != "kafka"], ids=lambda kind: kind.name
+)
+def test_a_broker_that_keeps_all_says_where_the_newest_of_a_size_begin(
+    broker: Broker, stream: str
+) -> None:
+    assert broker.keeps_all
+    broker.create_stream(stream)
+    assert broker.newest_within(stream, 0, 1000) == 0
+    broker.append(stream, 0, [envelope(number, 100) for number in range(5)])
+    record_bytes = 100 + len('{"ce_id": "e-0"}')
+    found = [broker.newest_within(stream, 0, size * record_bytes) for size in (0, 1, 2, 5, 9)]
+    assert found == [5, 4, 3, 0, 0]
+    assert broker.newest_within(stream, 0, 2 * record_bytes - 1) == 4
+    broker.prune(stream, 0, 2)
+    assert broker.newest_within(stream, 0, 10_000) == 2
+
+
 @every_broker
 def test_offsets_are_not_used_again_after_all_records_were_pruned(
     broker: Broker, stream: str

@@ -257,6 +257,22 @@ def test_the_embedded_log_is_pruned_below_the_oldest_of_the_newest_checkpoints(
     assert positions == [5, 3]
 
 
+@pytest.mark.parametrize(("retention", "kept"), [("checkpoints", [3, 4]), ("all", [0, 1, 2, 3, 4])])
+def test_the_oldest_dead_letters_of_the_embedded_log_go_when_they_are_too_large_together(
+    retention: str, kept: list[int], tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path, stream={"retention": retention})
+    broken = Envelope({}, b"{" * 3000)
+    with EmbeddedBroker(tmp_path / "broker.sqlite") as broker:
+        filled(broker, [*[broken] * 5, samples(8, task="a")])
+        with hosted(broker, chosen) as (host, state):
+            host.dead_letters.kept_bytes = 8000
+            host.stopping = lambda: state.ledger.steps == 1  # type: ignore[method-assign]
+            learn(host, state)
+            host.finish(state)
+        assert [letter.offset for _, letter in read_letters(broker, STREAM)] == kept
+
+
 def test_boundaries_keep_their_checkpoints_beyond_the_newest(tmp_path: Path) -> None:
     stream = [one for n in range(6) for one in (samples(8, 10 * n, task=f"{n}"), Boundary(f"{n}"))]
     chosen = settings(tmp_path)
