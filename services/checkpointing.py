@@ -1,7 +1,8 @@
 """Checkpoints beside learning: copied between two batches, written on another thread.
 
 Invariant: learning waits for the copy alone, unless two checkpoints are under way already. One that
-cannot be written changes nothing: the one before is the newest, and the next one is tried.
+cannot be written changes nothing: the one before is the newest, and the next one is tried. One that
+is on disk counts as written, also where those that it replaces cannot be removed.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Checkpointing(Keeper):
 
     Attributes:
         rewinder: where boundaries are detected; checkpoints are then written from its older copy.
-        oldest: the position of the oldest of the newest checkpoints, before which nobody asks the
-            broker for anything.
+        oldest: the lowest position of the newest checkpoints, before which nobody asks the broker
+            for anything.
     """
 
     def __init__(
@@ -157,12 +158,15 @@ class Checkpointing(Keeper):
             self.store.require(epoch)
             ledger.dead_letters = self.dead_letters.flush(held.sealed)
             path, size = self.store.write(copy, epoch, held.written_seconds)
-            self.oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
         except Superseded:
             raise
         except (CheckpointError, BrokerError) as error:
             self._told.append(events.WritingFailed("checkpoint", str(error)))
             return
+        try:
+            self.oldest = self.store.prune(epoch, options.keep, options.keep_at_boundaries)
+        except CheckpointError as error:
+            logger.warning("older checkpoints are not removed: %s", error)
         seconds = time.perf_counter() - started
         self._told.append(events.CheckpointWritten(ledger.steps, ledger.samples, seconds, size))
         self.telemetry.is_current("checkpoint", held.written_seconds)

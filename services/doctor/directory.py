@@ -50,7 +50,7 @@ def of_checkpoints(
     """
     about, store, began = "directory: checkpoints", CheckpointStore(directory), time.monotonic()
     paths = [*store.newest_first()]
-    damaged, newest, named, read = [], None, "", 0
+    damaged, of_newer, newest, named, read = [], [], None, "", 0
     for path in paths:
         deadline = began + (newest_seconds if newest is None else all_seconds)
         try:
@@ -59,8 +59,11 @@ def of_checkpoints(
             damaged.append((label(path), error))
             continue
         except NewerFormat as error:
-            yield refused(about, error)
-            return newest
+            if newest is None:
+                yield refused(about, error)
+                return None
+            of_newer.append(label(path))
+            continue
         read += is_read
         if newest is None:
             newest, named = manifest, label(path)
@@ -76,10 +79,11 @@ def of_checkpoints(
         )
         return None
     age = max(0.0, time.time() - newest.written_seconds)
-    unread = len(paths) - len(damaged) - read
+    unread = len(paths) - len(damaged) - len(of_newer) - read
+    left = f"; of a newer version, gone back from: {', '.join(of_newer)}" if of_newer else ""
     shown = (
         f"{read} whole{f', {unread} not read for want of time' if unread else ''}, the newest "
-        f"{named} of {seconds(age)} ago at step {newest.ledger.steps:,}"
+        f"{named} of {seconds(age)} ago at step {newest.ledger.steps:,}{left}"
     )
     if damaged:
         names = ", ".join(name for name, _ in damaged)

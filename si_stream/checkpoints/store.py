@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -67,14 +67,20 @@ class Checkpoint(NamedTuple):
 
 
 class _Kept(NamedTuple):
+    """What pruning must know of a checkpoint; None is what cannot be known."""
+
     at_boundary: bool
-    holdouts: tuple[str, ...]
-    position: dict[int, Position]
+    holdouts: tuple[str, ...] | None
+    position: dict[int, Position] | None
 
     @classmethod
     def of(cls, manifest: Manifest) -> _Kept:
         held = tuple(manifest.holdouts.values())
         return cls(manifest.at_boundary, held, manifest.ledger.position)
+
+
+_DAMAGED = _Kept(False, (), None)
+_NEWER = _Kept(False, None, None)
 
 
 class CheckpointStore:
@@ -251,9 +257,11 @@ class CheckpointStore:
         """Remove all checkpoints up to an epoch but the newest ``keep`` and, of those before, the
         newest ``keep_at_boundaries`` that were written at a boundary; and what was only theirs.
 
-        Where a later epoch has begun, holdout files are left to the learner that writes there.
+        One of a newer version that was rolled back past stays while it is among the newest
+        ``keep``, with all holdout files, as it may need any. Where a later epoch has begun, these
+        are left to the learner that writes there.
 
-        Returns the position of the oldest of the newest ``keep``.
+        Returns the `oldest_position`.
         """
         mine = [path for path in self.newest_first() if int(path.parts[-3]) <= epoch]
         known = {path: self._known(path) for path in mine}
@@ -263,17 +271,18 @@ class CheckpointStore:
             files.remove(path)
             self._kept.pop(path, None)
         self._remove_empty_epochs(epoch)
-        if self._last_epoch() <= epoch:
-            needed = {name for path in stay for name in known[path].holdouts}
+        held = [known[path].holdouts for path in stay]
+        if self._last_epoch() <= epoch and None not in held:
+            needed = {name for names in held for name in names or ()}
             for file in files.newest_first(self.holdouts):
                 if file.name not in needed:
                     file.unlink(missing_ok=True)
-        return known[mine[:keep][-1]].position if mine else {}
+        return _lowest(known[path] for path in mine[:keep])
 
     def oldest_position(self, keep: int) -> dict[int, Position]:
-        """Of the oldest of the newest ``keep`` checkpoints; empty where there is none."""
-        newest = [*islice(self.newest_first(), keep)]
-        return self._known(newest[-1]).position if newest else {}
+        """Before which none of the newest ``keep`` checkpoints goes on, of each partition that all
+        of them know. After a rollback that is not the position of the one written first."""
+        return _lowest(self._known(path) for path in islice(self.newest_first(), keep))
 
     def _remove_empty_epochs(self, epoch: int) -> None:
         """Of those before an epoch, all that hold neither a checkpoint nor the newest snapshot."""
@@ -322,14 +331,21 @@ class CheckpointStore:
         return path, named[1]
 
     def _known(self, path: Path) -> _Kept:
-        """What pruning must know of a checkpoint, read once; of a damaged one nothing."""
+        """Read once; a damaged one is looked at again."""
         if path not in self._kept:
             try:
-                manifest = self.manifest(path)
-                self._kept[path] = _Kept.of(manifest)
+                self._kept[path] = _Kept.of(self.manifest(path))
             except CorruptCheckpoint:
-                return _Kept(False, (), {})
+                return _DAMAGED
+            except NewerFormat:
+                self._kept[path] = _NEWER
         return self._kept[path]
+
+
+def _lowest(kept: Iterable[_Kept]) -> dict[int, Position]:
+    positions = [one.position for one in kept if one.position is not None]
+    shared = set.intersection(*map(set, positions)) if positions else ()
+    return {partition: min(one[partition] for one in positions) for partition in shared}
 
 
 def label(path: Path) -> str:

@@ -9,16 +9,19 @@ import pytest
 
 from services.checkpoint_list import print_checkpoints
 from services.command import main
+from services.doctor.directory import of_checkpoints
 from services.learner_host import LearnerHost
 from services.predictor.board import Board
 from services.predictor.follower import Follower
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Broker, Envelope, Position
 from si_stream.checkpoints.snapshots import SnapshotStore
-from si_stream.checkpoints.store import CheckpointStore, Manifest, label
+from si_stream.checkpoints.store import MANIFEST, CheckpointStore, Manifest, label
 from si_stream.errors import Superseded
 from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
+from tests.checkpoints.test_versions import newer_checkpoint
+from tests.services.learner_process import changed, journal
 from tests.services.test_learner_host import hosted
 from tests.streams import STREAM, contents, enveloped, learned, samples, settings
 
@@ -52,6 +55,13 @@ def learn_what_there_is(broker: Broker, chosen: Settings) -> dict[str, str]:
         host.learn(state)
         host.finish(state)
         return contents(state)
+
+
+def learn_up_to(step: int, broker: Broker, chosen: Settings) -> None:
+    with hosted(broker, chosen) as (host, state):
+        host.stopping = lambda: state.ledger.steps == step  # type: ignore[method-assign]
+        host.learn(state)
+        host.finish(state)
 
 
 def rolled_back(chosen: Settings, *arguments: str) -> int:
@@ -100,6 +110,46 @@ def test_what_did_the_harm_can_be_passed_over(broker: Broker, chosen: Settings) 
     never = contents(learned([*GOOD, *MORE, End("end")], chosen))
     tensors = {name for name in never if name.startswith(("main/", "measures/"))}
     assert {name: again[name] for name in tensors} == {name: never[name] for name in tensors}
+
+
+def test_the_log_keeps_what_is_to_be_learned_again(broker: Broker, chosen: Settings) -> None:
+    pruned = changed(chosen, "stream", retention="checkpoints")
+    learn_what_there_is(broker, pruned)
+    assert rolled_back(chosen, "--to", at_boundary(chosen, 24)) == 0
+    for step in range(4, 8):
+        learn_up_to(step, broker, pruned)
+        assert broker.watermarks(STREAM, 0).low == 2
+    assert newest(chosen).ledger.samples == 56
+
+
+def test_past_a_checkpoint_of_a_newer_version_it_learns_saves_prunes_and_stops_as_ever(
+    broker: Broker, chosen: Settings
+) -> None:
+    chosen = changed(chosen, "checkpoints", keep_at_boundaries=0)
+    broker.append(STREAM, 0, enveloped([samples(3, 900, task="b", role="holdout")]))
+    learn_what_there_is(broker, chosen)
+    target = at_boundary(chosen, 24)
+    newer = newer_checkpoint(chosen.directory, lambda manifest: manifest.update(news=1))
+    needed = [chosen.directory / "holdouts" / name for name in named_in(newer)]
+    assert rolled_back(chosen, "--to", target) == 0
+    learn_up_to(4, broker, chosen)
+    assert [*CheckpointStore(chosen.directory).newest_first()][2] == newer
+    assert needed
+    assert all(file.exists() for file in needed)
+    [*_, finding] = of_checkpoints(chosen.directory)
+    assert finding.state == "ok"
+    assert f"; of a newer version, gone back from: {label(newer)}" in finding.seen
+    learn_up_to(5, broker, chosen)
+    assert not newer.exists()
+    assert not any(file.exists() for file in needed)
+    assert len([*CheckpointStore(chosen.directory).newest_first()]) == 3
+    assert newest(chosen).ledger.steps == 5
+    assert not journal(chosen, "WritingFailed")
+
+
+def named_in(checkpoint: Path) -> list[str]:
+    """The files of holdout sets that it needs."""
+    return [*orjson.loads((checkpoint / MANIFEST).read_bytes())["holdouts"].values()]
 
 
 def test_predictors_follow_at_once(broker: Broker, chosen: Settings) -> None:
