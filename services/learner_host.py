@@ -92,10 +92,13 @@ class LearnerHost(Host):
         """
         checkpoint = self.checkpoints.newest()
         self.telemetry.refused.inc(self.checkpoints.refused)
+        saved = checkpoint and (checkpoint.manifest.identity, checkpoint.manifest.ledger.copied())
         made_anew = checkpoint is not None and resume_from(checkpoint, state)
         fit_position(state, self.broker, made_anew=made_anew)
         if (place := self.flights.quarantined) is not None:
             state.ledger.quarantined.append(Quarantined(place=place))
+        if saved == (state.identity, state.ledger) and not self.checkpoints.refused:
+            self._done["checkpoint"] = reached(state.ledger)
         self.checkpointing.oldest = self.checkpoints.oldest_position(self.settings.checkpoints.keep)
         self.dead_letters.resume(state.ledger.dead_letters, state.ledger.counted)
         self.process_metrics.describe(self.settings, state.main.learner.device)

@@ -25,8 +25,8 @@ class CheckpointOptions(Options):
     keep_at_boundaries: int = Field(
         5,
         ge=0,
-        description="and, of those before, the newest that were written at a boundary: older "
-        "places that an operator can roll back to",
+        description="and, of those before, the newest that were written at a boundary, one of "
+        "each: older places that an operator can roll back to",
     )
 
 

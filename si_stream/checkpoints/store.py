@@ -69,18 +69,21 @@ class Checkpoint(NamedTuple):
 class _Kept(NamedTuple):
     """What pruning must know of a checkpoint; None is what cannot be known."""
 
-    at_boundary: bool
+    boundary: tuple[int, str] | None
+    """Of one written at a boundary: at which, and the SHA-256 of the state, as after a rollback
+    another boundary has the number. A stream at rest leaves both as they are."""
     holdouts: tuple[str, ...] | None
     position: dict[int, Position] | None
 
     @classmethod
     def of(cls, manifest: Manifest) -> _Kept:
-        held = tuple(manifest.holdouts.values())
-        return cls(manifest.at_boundary, held, manifest.ledger.position)
+        number = manifest.ledger.consolidations
+        boundary = (number, manifest.state_sha256) if manifest.at_boundary else None
+        return cls(boundary, tuple(manifest.holdouts.values()), manifest.ledger.position)
 
 
-_DAMAGED = _Kept(False, (), None)
-_NEWER = _Kept(False, None, None)
+_DAMAGED = _Kept(None, (), None)
+_NEWER = _Kept(None, None, None)
 
 
 class CheckpointStore:
@@ -255,7 +258,8 @@ class CheckpointStore:
 
     def prune(self, epoch: int, keep: int, keep_at_boundaries: int) -> dict[int, Position]:
         """Remove all checkpoints up to an epoch but the newest ``keep`` and, of those before, the
-        newest ``keep_at_boundaries`` that were written at a boundary; and what was only theirs.
+        newest ``keep_at_boundaries`` that were written at a boundary, of each boundary the newest;
+        and what was only theirs.
 
         One of a newer version that was rolled back past stays while it is among the newest
         ``keep``, with all holdout files, as it may need any. Where a later epoch has begun, these
@@ -265,8 +269,10 @@ class CheckpointStore:
         """
         mine = [path for path in self.newest_first() if int(path.parts[-3]) <= epoch]
         known = {path: self._known(path) for path in mine}
-        stay = mine[:keep]
-        stay += [path for path in mine[keep:] if known[path].at_boundary][:keep_at_boundaries]
+        newest_at = {known[path].boundary: path for path in reversed(mine)}
+        newest_at.pop(None, None)
+        older = [path for path in mine[keep:] if newest_at.get(known[path].boundary) == path]
+        stay = mine[:keep] + older[:keep_at_boundaries]
         for path in set(mine).difference(stay):
             files.remove(path)
             self._kept.pop(path, None)

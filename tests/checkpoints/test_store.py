@@ -228,6 +228,15 @@ def test_pruning_keeps_the_newest_and_their_holdouts(keep: int, store: Checkpoin
     assert len([*store.epochs.iterdir()]) == keep
 
 
+def test_of_each_boundary_the_newest_is_kept_and_another_state_is_another_boundary(
+    store: CheckpointStore,
+) -> None:
+    epoch = store.claim_epoch()
+    written = [store.write(copy_after(n), epoch, 0.0)[0] for n in (20, 20, 40, 40, 60, 80, 80)]
+    store.prune(epoch, keep=1, keep_at_boundaries=2)
+    assert [*store.newest_first()] == [written[n] for n in (6, 4, 3)]
+
+
 def test_epochs_of_learners_that_died_at_once_do_not_pile_up(store: CheckpointStore) -> None:
     first = store.claim_epoch()
     path, _ = store.write(copy_after(20), first, 0.0)

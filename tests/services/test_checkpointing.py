@@ -28,7 +28,7 @@ from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from si_stream.state import State
 from tests.services.test_learner_host import LIMIT_SECONDS, hosted
-from tests.streams import STREAM, contents, filled, loaded, memory_broker, samples
+from tests.streams import STREAM, contents, enveloped, filled, loaded, memory_broker, samples
 from tests.streams import settings as made
 
 MESSAGES: list[Message | Envelope] = [
@@ -287,6 +287,23 @@ def test_boundaries_keep_their_checkpoints_beyond_the_newest(tmp_path: Path) -> 
     kept = [store.read(path).manifest for path in store.newest_first()]
     assert [one.ledger.position[0] for one in kept] == [(12, 8), (12, 0), (10, 0), (8, 0)]
     assert [one.at_boundary for one in kept] == [False, True, True, True]
+
+
+def test_however_long_a_stream_rests_at_a_boundary_those_before_stay(tmp_path: Path) -> None:
+    stream = [one for n in range(3) for one in (samples(8, 10 * n, task=f"{n}"), Boundary(f"{n}"))]
+    broker, chosen = memory_broker([*stream, End("end")]), settings(tmp_path)
+    with hosted(broker, chosen) as (host, state):
+        learn(host, state)
+        host.finish(state)
+    for n in range(8):  # restarts, and messages that nothing is learned from
+        rejected, held = samples(1, bad=[0]), samples(1, 900 + n, task="0", role="holdout")
+        broker.append(STREAM, 0, enveloped([rejected, held, End(f"end {n}")]))
+        with hosted(broker, chosen) as (host, state):
+            learn(host, state)
+            host.finish(state)
+    store = CheckpointStore(tmp_path)
+    kept = [store.read(path).manifest for path in store.newest_first()]
+    assert [one.ledger.consolidations for one in kept] == [3, 3, 3, 2, 1]
 
 
 class LikeKafka(MemoryBroker):

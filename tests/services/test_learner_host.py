@@ -230,6 +230,46 @@ def test_an_idle_stream_writes_nothing_and_what_is_saved_counts_as_fresh(
         assert host.telemetry._last.keys() == {"checkpoint_age_seconds", "snapshot_age_seconds"}
 
 
+@pytest.mark.parametrize("detector", ["off", "adwin"])
+def test_restarts_of_an_idle_stream_write_no_checkpoint_until_something_comes(
+    detector: str, broker: Broker, tmp_path: Path
+) -> None:
+    often = {"interval_seconds": 1e-9}
+    exits = {"exit_at_end": True}
+    chosen = settings(tmp_path, checkpoints=often, learner=exits, detection={"kind": detector})
+    before: list[Path] = []
+    for start in range(9):
+        with hosted(broker, chosen) as (host, state):
+            host.learn(state)
+            host.between_batches(state)
+            assert host.finish(state).samples == 25
+            assert host.checkpointing.wait(LIMIT_SECONDS)
+            assert "checkpoint_age_seconds" in host.telemetry._last
+        found = [*CheckpointStore(tmp_path).newest_first()]
+        assert found == before or not start
+        before = found
+    broker.append(STREAM, 0, enveloped([samples(1, bad=[0]), End("3")]))
+    with hosted(broker, chosen) as (host, state):
+        host.learn(state)
+        host.finish(state)
+    assert next(CheckpointStore(tmp_path).newest_first()) > before[0]
+
+
+def test_a_restart_writes_a_whole_checkpoint_where_the_newest_is_damaged(
+    broker: Broker, tmp_path: Path
+) -> None:
+    whole = contents(run(broker, settings(tmp_path)))
+    broker.append(STREAM, 0, enveloped([End("3")]))
+    run(broker, settings(tmp_path))
+    damaged = next(CheckpointStore(tmp_path).newest_first())
+    (damaged / "state.safetensors").write_bytes(b"")
+    with hosted(broker, settings(tmp_path)) as (host, state):
+        assert contents(state) == whole
+        host.finish(state)
+    assert next(CheckpointStore(tmp_path).newest_first()) > damaged
+    assert CheckpointStore(tmp_path).newest() is not None
+
+
 def test_with_detection_what_no_checkpoint_holds_does_not_count_as_saved(
     broker: Broker, tmp_path: Path
 ) -> None:
