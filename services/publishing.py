@@ -26,7 +26,7 @@ from si_stream.telemetry import Telemetry
 
 class Publishing:
     """Args:
-    checkpoints: asked whether the epoch is still the newest.
+    checkpoints: asked whether the epoch is there, and still the newest.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Publishing:
         def job() -> None:
             torch.set_num_threads(threads)  # each thread must be told, or takes all cores
             try:
-                self.checkpoints.require(epoch)
                 whole = choosable(snapshot, known, material.chooser())
+                self.checkpoints.require(epoch)  # last: `publish` would make what is gone
                 self.snapshots.publish(whole, self.keep)
             except Superseded:
                 raise

@@ -14,7 +14,7 @@ from services.processes import is_alive
 from services.quantities import seconds
 from services.resuming import changes
 from si_stream.checkpoints.store import CheckpointStore, Manifest, label
-from si_stream.errors import CorruptCheckpoint, NewerFormat
+from si_stream.errors import CheckpointError, CorruptCheckpoint, NewerFormat
 from si_stream.settings import Settings
 from si_stream.state import Identity
 
@@ -49,7 +49,11 @@ def of_checkpoints(
         all_seconds: that it may take to read older ones too.
     """
     about, store, began = "directory: checkpoints", CheckpointStore(directory), time.monotonic()
-    paths = [*store.newest_first()]
+    try:
+        paths = [*store.newest_first()]
+    except CheckpointError as error:
+        yield refused(about, error)
+        return None
     damaged, of_newer, newest, named, read = [], [], None, "", 0
     for path in paths:
         deadline = began + (newest_seconds if newest is None else all_seconds)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from si_stream.checkpoints.store import CheckpointStore, Manifest
-from si_stream.errors import CorruptCheckpoint, NewerFormat
+from si_stream.errors import CheckpointError, CorruptCheckpoint
 
 PIECE_BYTES = 4 * 2**20
 _hashed: dict[tuple[Path, int, int], str] = {}
@@ -22,13 +23,10 @@ def newest_whole(directory: Path) -> Manifest | None:
     """Of the checkpoint that a learner would go on from, by what is known of their files already;
     none is read for it."""
     store = CheckpointStore(directory)
-    for path in store.newest_first():
-        try:
-            return look_at(store, path, deadline=0.0)[0]
-        except CorruptCheckpoint:
-            continue
-        except NewerFormat:
-            break
+    with suppress(CheckpointError):  # of a newer version, or they cannot be listed
+        for path in store.newest_first():
+            with suppress(CorruptCheckpoint):
+                return look_at(store, path, deadline=0.0)[0]
     return None
 
 

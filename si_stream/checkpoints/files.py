@@ -58,7 +58,11 @@ def parse_name(path: Path) -> tuple[int, str] | None:
 
 
 def newest_first(directory: Path) -> Iterator[Path]:
-    """What was committed into a directory, from the highest number down."""
+    """What was committed into a directory, from the highest number down.
+
+    Raises:
+        OSError: it is there and cannot be listed.
+    """
     try:
         named = [path for path in directory.iterdir() if parse_name(path)]
     except FileNotFoundError:  # not there yet, or removed by a learner that needs it no more
@@ -82,10 +86,10 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_directory(path: Path) -> None:
-    """Make it and those above where they are not there, to outlive a power loss with what is put
+def make_directory(path: Path, *, parents: bool = True) -> None:
+    """Make it, and those above, where they are not there, to outlive a power loss with what is put
     into them."""
-    if not path.parent.exists():
+    if parents and not path.parent.exists():
         make_directory(path.parent)
     path.mkdir(exist_ok=True)
     sync(path.parent)  # also where it was there: whoever made it may not have got to this
@@ -222,6 +226,13 @@ def remove(directory: Path) -> None:
 def remove_left_overs(directory: Path) -> None:
     for path in directory.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def cannot_list(directory: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot list {directory}: {error.strerror}; "
+        "mend the directory's permissions, its disk or its mount, then start again"
+    )
 
 
 def cannot_write(directory: Path, error: OSError) -> CheckpointError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -167,13 +168,14 @@ class SnapshotStore:
         directory = self.epochs / f"{manifest.epoch:06d}" / "snapshots"
         try:
             files.make_directory(directory)
+            number = files.next_number(directory)
         except OSError as error:
             raise files.cannot_write(directory, error) from error
         data = encode(snapshot)
-        final = files.name(files.next_number(directory), files.sha256(data), SUFFIX)
-        path = files.commit_file(directory, final, data)
-        for old in list(files.newest_first(directory))[keep:]:
-            old.unlink(missing_ok=True)
+        path = files.commit_file(directory, files.name(number, files.sha256(data), SUFFIX), data)
+        with suppress(OSError):  # it is published; the next time they are removed with the others
+            for old in list(files.newest_first(directory))[keep:]:
+                old.unlink(missing_ok=True)
         return path
 
     def newest_path(self) -> Path | None:

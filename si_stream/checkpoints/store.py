@@ -6,13 +6,16 @@
 
 Invariant: a learner writes only into the epoch that it claimed, and a reader takes the newest
 checkpoint of the highest epoch that holds a whole one. So a learner that was superseded can only
-write where nobody looks, however late it wakes up. The SHA-256 in a checkpoint's name is its
-manifest's, the manifest holds those of the files, and each is checked before anything is parsed.
+write where nobody looks, however late it wakes up. The directory of an epoch is made when that is
+claimed and never again: where it is gone, nothing is written in its place. The SHA-256 in a
+checkpoint's name is its manifest's, the manifest holds those of the files, and each is checked
+before anything is parsed.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -29,13 +32,14 @@ from si_stream.brokers.interface import Position
 from si_stream.checkpoints import files
 from si_stream.checkpoints.copies import StateCopy
 from si_stream.checkpoints.versions import newer, news_in
-from si_stream.errors import CorruptCheckpoint, NewerFormat, Superseded
+from si_stream.errors import CheckpointError, CorruptCheckpoint, NewerFormat, Superseded
 from si_stream.evaluation.holdout import HoldoutSet
 from si_stream.evaluation.measures import Measures
 from si_stream.state import Identity, Ledger
 
 logger = logging.getLogger(__name__)
 MANIFEST, STATE = files.MANIFEST, "state.safetensors"
+_EPOCH = re.compile(r"[0-9]{6}")
 
 
 FORMAT: Literal["si-stream-checkpoint/1"] = "si-stream-checkpoint/1"
@@ -117,23 +121,30 @@ class CheckpointStore:
                 if epoch == self._last_epoch():
                     break
             files.sync(self.epochs)
+            self._remove_empty_epochs(epoch)
+            with suppress(FileNotFoundError):  # where others remove the same
+                for directory in (self.directory, self.holdouts, *self.epochs.glob("*/*")):
+                    files.remove_left_overs(directory)
         except OSError as error:
             raise files.cannot_write(self.directory, error) from error
-        self._remove_empty_epochs(epoch)
-        with suppress(FileNotFoundError):  # where others remove the same
-            for directory in (self.directory, self.holdouts, *self.epochs.glob("*/*")):
-                files.remove_left_overs(directory)
         return epoch
 
     def require(self, epoch: int) -> None:
         """Raises:
         Superseded: a later epoch has begun.
+        CheckpointError: the epoch's directory is gone, or cannot be seen.
         """
-        if (last := self._last_epoch()) != epoch:
+        if (last := self._last_epoch()) > epoch:
             raise Superseded(
                 f"another learner has taken over this model (it writes epoch {last} in "
                 f"{self.epochs}, this one wrote epoch {epoch}), or it was rolled back; nothing is "
                 "lost, but of two learners stop one"
+            )
+        if last < epoch:
+            raise CheckpointError(
+                f"{self._of(epoch)}, which this learner writes into, is gone: it or one above it "
+                "was removed, emptied or moved, or its mount is lost; put it back, or start again "
+                "with what is there"
             )
 
     def write(self, copy: StateCopy, epoch: int, written_seconds: float) -> tuple[Path, int]:
@@ -154,7 +165,7 @@ class CheckpointStore:
         directory = self._of(epoch) / "checkpoints"
         temporary = files.temporary_in(directory)
         try:
-            files.make_directory(directory)
+            files.make_directory(directory, parents=False)
             held = {name: self._hold(name, held) for name, held in copy.holdouts.items()}  # 1
             temporary.mkdir()  # 2
             manifest = Manifest(
@@ -266,8 +277,13 @@ class CheckpointStore:
         are left to the learner that writes there.
 
         Returns the `oldest_position`.
+
+        Raises:
+            CheckpointError: the directory cannot be listed, or something not be removed.
         """
         mine = [path for path in self.newest_first() if int(path.parts[-3]) <= epoch]
+        if not mine:
+            return {}  # The directory has just gone: nothing is known to be needless.
         known = {path: self._known(path) for path in mine}
         newest_at = {known[path].boundary: path for path in reversed(mine)}
         newest_at.pop(None, None)
@@ -276,13 +292,16 @@ class CheckpointStore:
         for path in set(mine).difference(stay):
             files.remove(path)
             self._kept.pop(path, None)
-        self._remove_empty_epochs(epoch)
         held = [known[path].holdouts for path in stay]
-        if self._last_epoch() <= epoch and None not in held:
-            needed = {name for names in held for name in names or ()}
-            for file in files.newest_first(self.holdouts):
-                if file.name not in needed:
-                    file.unlink(missing_ok=True)
+        try:
+            self._remove_empty_epochs(epoch)
+            if self._last_epoch() <= epoch and None not in held:
+                needed = {name for names in held for name in names or ()}
+                for file in files.newest_first(self.holdouts):
+                    if file.name not in needed:
+                        file.unlink(missing_ok=True)
+        except OSError as error:
+            raise files.cannot_write(self.directory, error) from error
         return _lowest(known[path] for path in mine[:keep])
 
     def oldest_position(self, keep: int) -> dict[int, Position]:
@@ -303,15 +322,33 @@ class CheckpointStore:
         return self.epochs / f"{epoch:06d}"
 
     def _epochs(self) -> list[Path]:
-        return sorted(self.epochs.glob("[0-9]" * 6), reverse=True)
+        """The highest first; unlike `Path.glob`, it does not take what it may not see for nothing.
+
+        Raises:
+            CheckpointError: they cannot be listed.
+        """
+        try:
+            found = [path for path in self.epochs.iterdir() if _EPOCH.fullmatch(path.name)]
+        except FileNotFoundError:  # not there yet, or gone
+            return []
+        except OSError as error:
+            raise files.cannot_list(self.epochs, error) from error
+        return sorted(found, reverse=True)
 
     def _last_epoch(self) -> int:
         return max((int(path.name) for path in self._epochs()), default=0)
 
     def newest_first(self) -> Iterator[Path]:
-        """Every checkpoint, by name alone."""
+        """Every checkpoint, by name alone.
+
+        Raises:
+            CheckpointError: they cannot be listed.
+        """
         for epoch in self._epochs():
-            yield from files.newest_first(epoch / "checkpoints")
+            try:
+                yield from files.newest_first(epoch / "checkpoints")
+            except OSError as error:
+                raise files.cannot_list(epoch, error) from error
 
     def _hold(self, task: str, held: HoldoutSet) -> str:
         """The file of a holdout set; written only if it has grown, for a set only ever grows."""

@@ -188,3 +188,12 @@ def test_a_directory_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"cannot write into .*: Not a directory"):
         SnapshotStore(tmp_path / "file").publish(snapshot_of(20), keep=3)
+
+
+def test_a_snapshot_counts_as_published_where_one_before_cannot_be_removed(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path)
+    first = store.publish(snapshot_of(20), keep=1)
+    first.with_name(files.name(0, "0" * 64, ".safetensors")).mkdir()
+    second = store.publish(snapshot_of(40), keep=1)
+    assert store.newest_path() == second
+    assert not first.exists()

@@ -201,6 +201,41 @@ def test_a_learner_that_was_taken_over_before_its_first_checkpoint_is_told(
         store.require(first)
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_an_epoch_that_is_gone_was_not_taken_over_and_nothing_is_made_or_removed_in_its_place(
+    emptied: bool, store: CheckpointStore
+) -> None:
+    epoch = store.claim_epoch()
+    path, _ = store.write(copy_after(20), epoch, 0.0)
+    away = store.epochs.rename(store.directory / "away")
+    if emptied:
+        store.epochs.mkdir()
+    with pytest.raises(
+        CheckpointError, match=r"000001, which .* is gone: .* put it back"
+    ) as raised:
+        store.require(epoch)
+    assert not isinstance(raised.value, Superseded)
+    with pytest.raises(CheckpointError, match="cannot write into"):
+        store.write(copy_after(40), epoch, 0.0)
+    assert store.prune(epoch, 1, 0) == {}
+    assert not any(store.epochs.glob("*"))
+    if emptied:
+        store.epochs.rmdir()
+    away.rename(store.epochs)
+    store.require(epoch)
+    assert len(store.read(path).holdouts["a"]) == 3
+
+
+def test_epochs_that_cannot_be_listed_do_not_count_as_none(store: CheckpointStore) -> None:
+    epoch = store.claim_epoch()
+    store.epochs.rename(store.directory / "away")
+    store.epochs.touch()
+    with pytest.raises(CheckpointError, match=r"cannot list .*: Not a directory"):
+        store.newest()
+    with pytest.raises(CheckpointError, match=r"cannot list .*: Not a directory"):
+        store.require(epoch)
+
+
 def test_a_learner_that_was_taken_over_removes_nothing_of_the_one_that_did(
     store: CheckpointStore,
 ) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -20,6 +21,7 @@ from si_stream import events
 from si_stream.brokers.embedded import EmbeddedBroker
 from si_stream.brokers.interface import Broker, Envelope, Position, Watermarks
 from si_stream.brokers.memory import MemoryBroker
+from si_stream.checkpoints import files
 from si_stream.checkpoints.store import CheckpointStore
 from si_stream.dead_letters import read_letters
 from si_stream.errors import BrokerError, CheckpointError
@@ -131,11 +133,11 @@ def test_a_disk_that_fails_anywhere_leaves_the_one_before_and_learning_goes_on(
 
 
 @contextmanager
-def read_only(directory: Path) -> Iterator[None]:
+def read_only(directory: Path, mode: int = 0o555) -> Iterator[None]:
     """Nothing in it can be written; root, whom no permissions stop, is somebody else meanwhile."""
     user, inside = os.geteuid(), [directory, *(p for p in directory.rglob("*") if p.is_dir())]
-    for one in inside:
-        one.chmod(0o555)
+    for one in reversed(inside):
+        one.chmod(mode)
     if user == 0:
         os.seteuid(65534)
     try:
@@ -154,8 +156,9 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_goes_on(
-    open_directory: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("mode", "refused"), [(0o555, "write into"), (0o000, "list")])
+def test_a_directory_that_becomes_read_only_or_closed_leaves_the_one_before_and_learning_goes_on(
+    mode: int, refused: str, open_directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen, broker = settings(open_directory), memory_broker(MESSAGES[:2])
     with hosted(broker, chosen) as (host, state):
@@ -163,7 +166,7 @@ def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_g
         learn(host, state)
         host.finish(state)
         before = saved(chosen)
-        with read_only(open_directory):
+        with read_only(open_directory, mode):
             host.stopping = lambda: state.ledger.steps == 20  # type: ignore[method-assign]
             learn(host, state)
             host.checkpoint(state)
@@ -171,7 +174,7 @@ def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_g
             assert host.checkpointing.wait(LIMIT_SECONDS)
             assert host.publishing.wait(LIMIT_SECONDS)
             host.between_batches(state)
-            with pytest.raises(CheckpointError, match=r"not saved: cannot write .*Permission den"):
+            with pytest.raises(CheckpointError, match=f"not saved: cannot {refused} .*Permission"):
                 host.finish(state)
         assert saved(chosen) == before
         for what in ("checkpoint", "snapshot"):
@@ -180,6 +183,68 @@ def test_a_directory_that_becomes_read_only_leaves_the_one_before_and_learning_g
         after = without_mark(state)
         host.finish(state)
         assert saved(chosen) == after
+
+
+@contextmanager
+def taken_away(path: Path, put_instead: Callable[[Path], object]) -> Iterator[None]:
+    away = path.rename(path.with_name("away"))
+    put_instead(path)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        away.rename(path)
+
+
+def nothing(_: Path) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        *product(("", "epochs"), (nothing, Path.mkdir, Path.touch)),
+        *product(("epochs/000001", "holdouts"), (nothing, Path.touch)),
+    ],
+)
+def test_while_its_directory_is_away_it_learns_on_and_once_it_is_back_saves_all_of_it(
+    part: str, instead: Callable[[Path], object], tmp_path: Path
+) -> None:
+    directory = tmp_path / "model"
+    chosen, broker = settings(directory), memory_broker(MESSAGES[:2])
+    with hosted(broker, chosen) as (host, state):
+        host.stopping = lambda: state.ledger.steps == 10  # type: ignore[method-assign]
+        learn(host, state)
+        host.finish(state)
+        before = saved(chosen)
+        with taken_away(directory / part, instead):
+            host.stopping = lambda: state.ledger.steps == 20  # type: ignore[method-assign]
+            learn(host, state)
+            state.holdouts.add("a", state.holdouts.sets["a"].inputs.numpy()[:1] + 1, [0])  # type: ignore[arg-type]
+            for _ in range(2):
+                host.checkpoint(state)
+                host.publish(state)
+                assert host.checkpointing.wait(LIMIT_SECONDS)
+                assert host.publishing.wait(LIMIT_SECONDS)
+                host.between_batches(state)
+        assert saved(chosen) == before
+        assert host.telemetry.failures.labels("checkpoint")._value.get() == 2
+        after = without_mark(state)
+        host.finish(state)
+        assert saved(chosen) == after
+        assert host.publishing.snapshots.newest() is not None
+
+
+def test_a_checkpoint_counts_as_written_where_what_it_replaces_cannot_be_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hosted(memory_broker(MESSAGES), settings(tmp_path)) as (host, state):
+        (tmp_path / "holdouts" / files.name(9, "0" * 64, ".safetensors")).mkdir()
+        learn(host, state)
+        after = without_mark(state)
+        host.finish(state)
+    assert saved(settings(tmp_path)) == after
+    assert host.telemetry.failures.labels("checkpoint")._value.get() == 0
+    assert "older checkpoints are not removed: cannot write into" in caplog.text
 
 
 def test_at_the_end_a_checkpoint_that_cannot_be_written_is_an_error(

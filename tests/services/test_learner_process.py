@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from si_stream.messages.kinds import Boundary, End, Message
 from si_stream.settings import Settings
 from tests.services.learner_process import (
     LIMIT_SECONDS,
+    LOOK_SECONDS,
     bare,
     changed,
     finished,
@@ -130,6 +132,41 @@ def test_killed_wherever_it_is_and_started_again_it_learns_the_same_bits(
     started.append(child := Child("learner", settings=frequent))
     resumed = finished(child, chosen)
     assert resumed == learned_at_once(broker, chosen)
+
+
+def test_its_directory_may_be_away_while_it_learns_and_all_is_saved_once_it_is_back(
+    tmp_path: Path, started: list[Child]
+) -> None:
+    directory, log = tmp_path / "model", tmp_path / "broker.sqlite"
+    often = {"interval_seconds": 0.05}
+    chosen = with_exit(
+        settings(
+            directory, stream={"broker": f"embedded:{log}"}, checkpoints=often, snapshots=often
+        )
+    )
+    with EmbeddedBroker(log) as broker:
+        broker.create_stream(STREAM)
+        send(broker, [samples(80, task="a")])
+        started.append(child := Child("learner", settings=chosen))
+        wait_for_samples(80, child, chosen)
+        directory.rename(tmp_path / "away")
+        send(broker, [samples(80, 80, task="a")])
+        for what in ("checkpoint", "snapshot"):
+            wait_until(child, f'si_stream_writing_failures_total{{what="{what}"}}', reaches=2)
+        wait_until(child, "si_stream_step", reaches=20)
+        assert not directory.exists()
+        (tmp_path / "away").rename(directory)
+        wait_for_samples(160, child, chosen)
+        send(broker, [End("end")])
+        assert finished(child, chosen) == bare(broker, chosen)
+
+
+def wait_for_samples(count: int, child: Child, chosen: Settings) -> None:
+    """Until the newest checkpoint has so many."""
+    store = CheckpointStore(chosen.directory)
+    while (newest := store.newest()) is None or newest.manifest.ledger.samples < count:
+        assert child.code is None, list(child.last_lines)
+        time.sleep(LOOK_SECONDS)
 
 
 def test_stopped_while_it_detects_boundaries_it_says_how_far_it_is_saved(

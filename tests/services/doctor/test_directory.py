@@ -50,6 +50,14 @@ def test_of_checkpoints_the_damaged_are_told_of_and_the_newest_whole_one_counts(
     assert newest_whole(tmp_path) is None
 
 
+def test_checkpoints_that_cannot_be_listed_are_not_told_of_as_none(tmp_path: Path) -> None:
+    (tmp_path / "epochs").touch()
+    kind, text = state_of(look(settings(tmp_path)), "directory: checkpoints")
+    assert kind == "fail"
+    assert "cannot list " in text
+    assert newest_whole(tmp_path) is None
+
+
 @pytest.mark.parametrize(
     ("newest_seconds", "all_seconds", "seen"),
     [
