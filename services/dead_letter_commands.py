@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from services.flags import Broker, Changes, ConfigFile, Directory, Stream, load
-from si_stream.errors import SettingsError
+from si_stream.errors import Reason, SettingsError
 
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages that could not be learned from: see them, send them again."
 )
 OfReason = Annotated[
-    str | None, typer.Option("--reason", metavar="REASON", help="Only of this reason.")
+    Reason | None,
+    typer.Option("--reason", help="Only of this reason; docs/wire-format.md says what each means."),
 ]
+LETTER = "As `si-stream dead-letters list` names it."
 
 
 @dead_letters.command("list")
@@ -37,7 +39,7 @@ def list_dead_letters(
 @dead_letters.command("show")
 def show_dead_letter(
     context: typer.Context,
-    letter_id: Annotated[str, typer.Argument(metavar="ID")],
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help=LETTER)],
     file: ConfigFile = None,
     changes: Changes = None,
     broker: Broker = None,
@@ -54,7 +56,7 @@ def show_dead_letter(
 @dead_letters.command("resubmit")
 def resubmit_dead_letters(
     context: typer.Context,
-    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
+    letter_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help=LETTER)] = None,
     file: ConfigFile = None,
     changes: Changes = None,
     broker: Broker = None,

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from si_stream.brokers import open_broker
 from si_stream.brokers.interface import Broker
@@ -19,9 +20,11 @@ MARK_EVERY = 100
 
 def list_letters(settings: Settings, reason: str | None) -> None:
     """One line a letter: its id, where it came from, what is wrong, and when it was sent again."""
+    found = False
     with _opened(settings) as broker:
-        resubmitted = _resubmitted(broker, settings)
+        resubmitted = marked(broker, settings.stream.name)
         for offset, letter in _letters(broker, settings, reason):
+            found = True
             place = f"{letter.partition}/{letter.offset}"
             row = "" if letter.row is None else f" row {letter.row}"
             sent = f"  sent again {resubmitted[offset]}" if offset in resubmitted else ""
@@ -29,12 +32,15 @@ def list_letters(settings: Settings, reason: str | None) -> None:
             print(f"    {letter.detail}")
             if (left_out := _left_out(letter)) is not None:
                 print(f"    {left_out}")
+    if not found:
+        which = f" of reason {reason}" if reason else ""
+        print(f"stream {settings.stream.name!r} has no dead letters{which}", file=sys.stderr)
 
 
 def show_letter(settings: Settings, letter_id: str) -> None:
     """All of a letter's headers on stderr, and the message's own bytes, if kept, on stdout."""
     with _opened(settings) as broker:
-        resubmitted = _resubmitted(broker, settings)
+        resubmitted = marked(broker, settings.stream.name)
         offset, letter = _chosen(broker, settings, {letter_id})[0]
     print(
         json.dumps(
@@ -76,8 +82,10 @@ def resubmit_letters(
     stream = settings.stream.name
     sent, unsent, passed_over = 0, 0, 0
     unmarked: list[int] = []
-    with _opened(settings) as broker:
-        resubmitted = {} if again else _resubmitted(broker, settings)
+    with _opened(settings):
+        pass  # else a log would be made where there is none
+    with _opened(settings, to_write=True) as broker:
+        resubmitted = {} if again else marked(broker, stream)
         letters: Iterable[tuple[int, Letter]] = (
             _chosen(broker, settings, ids) if ids else _letters(broker, settings, reason)
         )
@@ -120,26 +128,24 @@ def _left_out(letter: Letter) -> str | None:
     )
 
 
-def _opened(settings: Settings) -> Broker:
-    return open_broker(settings.stream.broker, settings.kafka)
-
-
-def _resubmitted(broker: Broker, settings: Settings) -> dict[int, str]:
-    try:
-        return marked(broker, settings.stream.name)
-    except StreamNotFound:
-        return {}
+@contextmanager
+def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[Broker]:
+    with open_broker(settings.stream.broker, settings.kafka, read_only=not to_write) as broker:
+        try:
+            yield broker
+        except StreamNotFound as error:
+            raise StreamNotFound(
+                f"stream {settings.stream.name!r} has no dead letters, and no place for them, "
+                "which a learner makes when it starts; check --stream and --broker"
+            ) from error
 
 
 def _letters(
     broker: Broker, settings: Settings, reason: str | None
 ) -> Iterator[tuple[int, Letter]]:
-    try:
-        for offset, letter in read_letters(broker, settings.stream.name):
-            if reason in (None, letter.reason):
-                yield offset, letter
-    except StreamNotFound:
-        return
+    for offset, letter in read_letters(broker, settings.stream.name):
+        if reason in (None, letter.reason):
+            yield offset, letter
 
 
 def _chosen(broker: Broker, settings: Settings, ids: Collection[str]) -> list[tuple[int, Letter]]:

@@ -54,7 +54,7 @@ def add_partitions(settings: Settings, total: int) -> None:
 def show_streams(settings: Settings) -> None:
     """Of the stream and that of its dead letters: id, size limit, what each partition holds."""
     stream = settings.stream.name
-    with _opened(settings) as broker:
+    with _opened(settings, read_only=True) as broker:
         print(f"at {settings.stream.broker}")
         _show(broker, stream)
         letters = stream_of_letters(stream)
@@ -64,8 +64,8 @@ def show_streams(settings: Settings) -> None:
             _show(broker, letters)
 
 
-def _opened(settings: Settings) -> Broker:
-    return open_broker(settings.stream.broker, settings.kafka)
+def _opened(settings: Settings, *, read_only: bool = False) -> Broker:
+    return open_broker(settings.stream.broker, settings.kafka, read_only=read_only)
 
 
 def _count(broker: Broker, stream: str) -> int | None:

@@ -9,13 +9,14 @@ from si_stream.errors import BrokerError
 __all__ = ["open_broker"]
 
 
-def open_broker(url: str, kafka: KafkaOptions | None = None) -> Broker:
+def open_broker(url: str, kafka: KafkaOptions | None = None, *, read_only: bool = False) -> Broker:
     """The broker at ``url``: ``embedded:PATH``, a durable log in the file PATH that several
     processes may share, ``kafka://HOST:PORT[,HOST:PORT…]``, or ``memory:``, a new one within this
     process.
 
     Args:
         kafka: how to talk to a Kafka broker; without a login unless given.
+        read_only: no file is made where there is none, and none is written into.
 
     Raises:
         BrokerError: the URL has another form, or the broker cannot be opened.
@@ -39,7 +40,7 @@ def open_broker(url: str, kafka: KafkaOptions | None = None) -> Broker:
         case "embedded" if rest:
             from si_stream.brokers.embedded import EmbeddedBroker
 
-            return EmbeddedBroker(rest)
+            return EmbeddedBroker(rest, read_only=read_only)
         case "kafka" if rest.startswith("//"):
             from si_stream.brokers.kafka.broker import KafkaBroker
 

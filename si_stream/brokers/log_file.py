@@ -83,6 +83,8 @@ def open_to_read(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
     Raises:
         BrokerError: there is none, it cannot be opened, or is no stream log of this version.
     """
+    if not path.exists():
+        raise BrokerError(f"there is no log {path}; a learner or a sender makes it: check --broker")
     with explained(path):
         # Who may only read cannot make the files beside it; without them nobody is writing.
         wal = path.with_name(f"{path.name}-wal")

@@ -294,7 +294,7 @@ def test_opened_to_be_read_it_is_read_and_left_as_it_is(in_use: bool, tmp_path: 
 
 
 def test_opened_to_be_read_it_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(BrokerError, match="cannot be opened or created"):
+    with pytest.raises(BrokerError, match="there is no log"):
         EmbeddedBroker(tmp_path / "none.sqlite", read_only=True)
     (tmp_path / "empty.sqlite").touch()
     with pytest.raises(BrokerError, match="holds nothing yet"):

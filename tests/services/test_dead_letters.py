@@ -49,7 +49,29 @@ def test_a_letter_is_listed_with_its_reason_and_place(
     assert (
         main(["dead-letters", "list", "--directory", str(directory), "--reason", "not_finite"]) == 0
     )
-    assert capsys.readouterr().out == ""
+    none = capsys.readouterr()
+    assert (none.out, "has no dead letters of reason not_finite" in none.err) == ("", True)
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "s/0/7"], ["resubmit", "--all"]])
+def test_where_there_is_no_log_or_no_such_stream_that_is_said_and_nothing_is_made(
+    command: list[str], directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--directory", str(directory)]
+    assert main(["dead-letters", *command, *where, "--stream", "typo"]) == 4
+    assert "stream 'typo' has no dead letters" in capsys.readouterr().err
+    typo = directory / "typo.sqlite"
+    assert main(["dead-letters", *command, *where, "--broker", f"embedded:{typo}"]) == 4
+    assert str(typo) in capsys.readouterr().err
+    assert not typo.exists()
+
+
+def test_a_reason_that_there_is_not_is_refused(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = ["dead-letters", "list", "--directory", str(directory)]
+    assert main([*listed, "--reason", "hope"]) == 2
+    assert "'undecodable'" in capsys.readouterr().err
 
 
 def test_a_letter_sent_again_stands_at_the_end_of_the_stream(

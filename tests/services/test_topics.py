@@ -118,6 +118,7 @@ def test_the_bounds_of_each_partition_are_shown(
 def test_a_stream_that_is_missing_is_one_clear_line(
     url: str, stream: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    open_broker(url).close()
     assert topics("show", url, stream) == 4
     assert f"there is no stream '{stream}'" in capsys.readouterr().err
     assert topics("add-partitions", url, stream, "2") == 4
