@@ -43,6 +43,7 @@ class Journal:
             self._file: BinaryIO | None = self._opened()
         except OSError as error:
             raise cannot_write(directory, error) from error
+        self._complained = False
 
     def hear(self, event: events.Event) -> None:
         """Write an event down; those of every batch or message are left to the metrics."""
@@ -53,13 +54,15 @@ class Journal:
             self._file = self._file or self._opened()
             self._file.write(to_json(line, inf_nan_mode="null") + b"\n")
             self._file.flush()
+            self._complained = False
             if self._file.tell() > LIMIT_BYTES:
                 self._file.close()
                 self.path.replace(self.path.with_name(FORMER))
                 self._file = self._opened()
         except OSError as error:
-            if self._file is not None:
+            if not self._complained:  # once, until a line has been written again
                 logger.warning("%s", cannot_write(self.path.parent, error))
+            self._complained = True
             self.close()
 
     def close(self) -> None:
