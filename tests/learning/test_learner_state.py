@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
+from torch import Tensor
 
 from si_stream.learning.frozen import FrozenNetwork, weights_of
 from tests.learning.building import (
@@ -42,6 +45,25 @@ def test_a_learner_goes_on_from_its_state_bit_for_bit(
         one.consolidate(head=2)
     assert same(copy_of(other), copy_of(learner))
     assert not same(copy_of(other), saved)
+
+
+@pytest.mark.parametrize("kernel", ["numba", "plain"])
+def test_heads_that_are_taken_away_again_and_again_leave_nothing_behind(
+    build: Build, batches: Batches, kernel: str
+) -> None:
+    learner, once = (build(compute={"kernel": kernel}) for _ in range(2))
+    learn(learner, batches(2), head=0)
+    before, alive = copy_of(learner), list[int]()
+    for _ in range(5):
+        learn(learner, batches(2), head=1)
+        learner.load_state(before)
+        gc.collect()
+        alive.append(sum(type(one) is Tensor for one in gc.get_objects()))
+    assert alive == alive[:1] * 5
+    learn(once, batches(2), head=0)
+    for one in (learner, once):
+        learn(one, batches(3), head=1)
+    assert same(copy_of(learner), copy_of(once))
 
 
 @pytest.mark.parametrize("missing", ["trunk.weights", "optimiser.steps", "random.dropout"])

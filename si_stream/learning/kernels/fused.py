@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from itertools import pairwise
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +88,7 @@ class FusedKernel(Kernel):
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, "update") if threads > 1 else None
-        self._arrays: dict[int, tuple[Tensor, Array]] = {}
+        self._arrays: dict[int, tuple[ref[Tensor], Array]] = {}
 
     def adam(
         self, at: Synapses, m: Tensor, v: Tensor, gradient: Tensor, step: AdamStep, strength: float
@@ -125,8 +127,17 @@ class FusedKernel(Kernel):
             part.result()
 
     def _array(self, view: Tensor) -> Array:
-        """A view as an array, made once: for a small parameter it takes longer than the update."""
+        """A view as an array, made once: for a small parameter it takes longer than the update.
+
+        It goes with the view, so that a head that a rewind takes away leaves nothing behind.
+        """
         known = self._arrays.get(id(view))
-        if known is None or known[0] is not view:
-            known = self._arrays[id(view)] = (view, view.numpy())
+        if known is None or known[0]() is not view:
+            gone = partial(self._forget, id(view))
+            array = view.detach().numpy()  # of the same memory, and does not hold the view itself
+            known = self._arrays[id(view)] = (ref(view, gone), array)
         return known[1]
+
+    def _forget(self, key: int, gone: ref[Tensor]) -> None:
+        if (known := self._arrays.get(key)) is not None and known[0] is gone:
+            del self._arrays[key]
