@@ -52,6 +52,9 @@ class Happenings:
                 # Journals of before that was said tell it of all tasks but the newest.
                 what = "was taken up again" if returned or number + 1 < known else "began"
                 self._add(told, "task", f"Task {task} {what} after {samples:,} samples.")
+            case events.TaskGoesOn(task, known):
+                text = f"Task {task} goes on, though it has had enough samples to end:"
+                self._add(told, "notice", f"{text} no more than {known} tasks may be known.")
             case events.Consolidated() as ended if ended.track == MAIN:
                 self._add(told, "boundary", self._ended(ended))
             case events.Alarmed() as alarmed:

@@ -79,6 +79,16 @@ class TaskOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskGoesOn:
+    """A task has had as many samples as end one (`boundaries.every_samples`), and goes on all the
+    same: as many are ``known`` as there may be, so no other could begin."""
+
+    task: str
+    known: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchLearned:
     """Every track has tested and trained on a batch of so many samples: the model's step-th."""
 
@@ -251,6 +261,7 @@ Event = (
     | Rejected
     | Awaiting
     | TaskOpened
+    | TaskGoesOn
     | BatchLearned
     | OutputsOpened
     | BatchSkipped

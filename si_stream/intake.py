@@ -79,29 +79,37 @@ class Intake:
 
     def _divided(self, taken: Admitted, delivery: Delivery) -> Iterator[TaskEnd | Admitted]:
         """The samples of a message, and among them the boundaries that no message tells of."""
-        while (end := self._end_within(taken)) is not None:
+        samples = delivery.opened[0].message
+        assert isinstance(samples, Samples)
+        while (end := self._end_within(taken, samples.task)) is not None:
             at, source = end
             if at:
                 yield taken.part(0, at)
             here = delivery.behind.within(taken.record, taken.rows[at])
             self._admitted = 0
             yield TaskEnd(before=here, behind=here, source=source)
-            samples = delivery.opened[0].message
-            assert isinstance(samples, Samples)
             taken = taken.part(at, len(taken.rows))._replace(task=self._open(samples))
         self._admitted += len(taken.rows)
         yield taken
 
-    def _end_within(self, taken: Admitted) -> tuple[int, Source] | None:
-        """Before which of the samples a task ends, and what says so."""
-        cut, limit = self.state.ledger.cut, self.state.settings.boundaries.every_samples
-        record = taken.record
+    def _end_within(self, taken: Admitted, named: str | None) -> tuple[int, Source] | None:
+        """Before which of the samples a task ends, and what says so.
+
+        Args:
+            named: the task that the samples name.
+        """
+        ledger, options = self.state.ledger, self.state.settings.boundaries
+        cut, limit, record = ledger.cut, options.every_samples, taken.record
         if cut is not None and (cut[0], cut[1].offset) == (record.partition, record.offset):
             row = cut[1].row
             if row in taken.rows:
                 return list(taken.rows).index(row), "detected"
-        if limit is not None and self._admitted + len(taken.rows) > limit:
-            return max(0, limit - self._admitted), "every-samples"  # 0: it was lowered meanwhile
+        if limit is None or self._admitted + len(taken.rows) <= limit:
+            return None
+        if ledger.tasks.may_end(named, options):
+            return max(0, limit - self._admitted), "every-samples"  # 0: a limit was changed
+        if self._admitted <= limit:  # else it has been told
+            self.emit(events.TaskGoesOn(taken.task.name, len(ledger.tasks.known), ledger.samples))
         return None
 
     def _task_end(self, delivery: Delivery) -> TaskEnd | None:

@@ -418,6 +418,51 @@ def test_every_so_many_samples_a_task_ends_wherever_messages_do(
     assert heard.heard(events.Alarmed) == []
 
 
+@pytest.mark.parametrize("per_message", [60, 13, 1])
+def test_every_so_many_samples_no_task_begins_beyond_those_that_may_be_and_the_last_goes_on(
+    per_message: int,
+) -> None:
+    messages: list[Message | Envelope] = [
+        samples(min(per_message, 60 - first), first) for first in range(0, 60, per_message)
+    ]
+    given = settings(boundaries={"every_samples": 10, "max_tasks": 3})
+    state, heard = learn(memory_broker([*messages, End("end")]), given)
+    tasks = state.measures()["main"].prequential.tasks
+    assert {name: one.samples for name, one in tasks.items()} == {
+        "task-1": 10,
+        "task-2": 10,
+        "task-3": 40,
+    }
+    assert len(state.main.learner.heads) == 3
+    assert state.ledger.consolidations == 3
+    assert state.ledger.rejected == {}
+    [told] = heard.heard(events.TaskGoesOn)
+    assert (told.task, told.known) == ("task-3", 3)
+    stopped, _ = learn(memory_broker([*messages, End("end")]), given, host=Listener(stop_after=5))
+    broker = memory_broker([*messages, End("end")])
+    assert learned_contents(learn(broker, given, state=stopped)[0]) == learned_contents(state)
+
+
+def test_a_task_that_goes_on_ends_at_a_told_boundary_or_once_there_may_be_more() -> None:
+    desk = Desk(boundaries={"every_samples": 10, "max_tasks": 1})
+    assert [type(one) for one in desk.hand(samples(25), samples(5, 25))] == [Admitted, Admitted]
+    [end] = desk.hand(Boundary("1", next_task="task-1"))
+    assert isinstance(end, TaskEnd)
+    assert desk.rows(samples(25, 30)) == [*range(30, 55)]
+    desk.state.settings = settings(boundaries={"every_samples": 10, "max_tasks": 3})
+    kinds = [type(one) for one in desk.hand(samples(25, 55))]
+    assert kinds == [TaskEnd, Admitted, TaskEnd, Admitted]
+    assert desk.tasks == ["task-1", "task-2", "task-3"]
+    assert len(desk.host.heard(events.TaskGoesOn)) == 3
+
+
+def test_samples_that_name_a_known_task_end_it_every_so_often_however_many_there_are() -> None:
+    desk = Desk(boundaries={"every_samples": 10, "max_tasks": 1})
+    kinds = [type(one) for one in desk.hand(samples(25, task="a"))]
+    assert kinds == [Admitted, TaskEnd, Admitted, TaskEnd, Admitted]
+    assert (desk.tasks, desk.host.heard(events.TaskGoesOn)) == (["a"], [])
+
+
 @pytest.mark.parametrize("limit", [10, 29, 30, 31])
 def test_a_limit_that_is_lowered_below_what_a_task_has_ends_it_at_once(limit: int) -> None:
     messages = [samples(10, first) for first in range(0, 60, 10)]

@@ -55,6 +55,13 @@ def _task_opened(event: events.TaskOpened) -> str:
     )
 
 
+def _task_goes_on(event: events.TaskGoesOn) -> str:
+    return (
+        f"task {event.task!r} goes on beyond boundaries.every_samples, since no other may begin: "
+        f"{event.known} are known; raise boundaries.max_tasks, and it ends"
+    )
+
+
 def _outputs_opened(event: events.OutputsOpened) -> str:
     labels = ", ".join(map(str, event.labels))
     return f"labels {labels} came to task {event.task!r} for the first time; it has {event.open}"
@@ -143,6 +150,7 @@ _SENTENCES: dict[type[events.Event], tuple[int, Callable[[Any], str]]] = {
     events.RolledBack: (logging.WARNING, _rolled_back),
     events.Rejected: (logging.WARNING, _rejected),
     events.TaskOpened: (logging.INFO, _task_opened),
+    events.TaskGoesOn: (logging.WARNING, _task_goes_on),
     events.OutputsOpened: (logging.INFO, _outputs_opened),
     events.BatchSkipped: (logging.ERROR, _batch_skipped),
     events.BatchQuarantined: (logging.ERROR, _batch_quarantined),

@@ -32,7 +32,8 @@ class BoundaryOptions(Options):
         None,
         ge=1,
         description="also ends each task after so many of its samples; for streams that drift all "
-        "the time, without places where they change",
+        "the time, without places where they change. Where max_tasks are known and nobody names "
+        "the next one, the last goes on",
     )
 
 

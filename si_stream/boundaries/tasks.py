@@ -56,7 +56,7 @@ class Tasks(BaseModel):
             return told
         if self.active is not None:
             return self.active.name
-        return self.announced or f"task-{len(self.known) + 1}"
+        return self.announced or self._unnamed()
 
     def find(self, name: str) -> Task | None:
         return next((task for task in self.known if task.name == name), None)
@@ -98,13 +98,24 @@ class Tasks(BaseModel):
         Raises:
             MessageError: there would be too many.
         """
-        if self.find(name) is None and count >= options.max_tasks:
+        if not self._has_room(name, count, options):
             raise MessageError(
                 Reason.TOO_MANY_TASKS,
                 f"task {name!r} would be one more than {count}, and boundaries.max_tasks is "
                 f"{options.max_tasks}; raise it if the task is meant, or name the known task that "
                 "the samples are of",
             )
+
+    def may_end(self, told: str | None, options: BoundaryOptions) -> bool:
+        """Whether samples that name this task, or none, could go on behind an end of the active
+        one that announces none."""
+        return self._has_room(told or self._unnamed(), len(self.known), options)
+
+    def _has_room(self, name: str, count: int, options: BoundaryOptions) -> bool:
+        return self.find(name) is not None or count < options.max_tasks
+
+    def _unnamed(self) -> str:
+        return f"task-{len(self.known) + 1}"
 
     def has_seen(self, event_id: str) -> bool:
         return event_id in self.event_ids

@@ -35,6 +35,10 @@ SAID: dict[str, tuple[events.Event, str]] = {
     ),
     "a new task": (events.TaskOpened("b", 1, 1, 2, 1200), "Task b began after 1,200 samples."),
     "a known task": (events.TaskOpened("a", 0, 0, 2, 1200), "Task a was taken up again after"),
+    "a task that may not end": (
+        events.TaskGoesOn("task-3", 3, 72),
+        "Task task-3 goes on, though it has had enough samples to end: no more than 3 tasks may",
+    ),
     "a boundary": (consolidated(500), "ended after 500 samples (told): consolidated; 91.2 % right"),
     "an alarm": (
         ALARM,

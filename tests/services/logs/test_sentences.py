@@ -48,6 +48,14 @@ SENTENCES: list[tuple[events.Event, int, str]] = [
         "task 'a' is learned from sample 0 on, by head 0; 1 task is known",
     ),
     (
+        events.TaskGoesOn("task-3", 3, 72),
+        logging.WARNING,
+        (
+            "task 'task-3' goes on beyond boundaries.every_samples, since no other may begin: "
+            "3 are known; raise boundaries.max_tasks, and it ends"
+        ),
+    ),
+    (
         events.OutputsOpened("a", [2, 3], 4, 7),
         logging.INFO,
         "labels 2, 3 came to task 'a' for the first time; it has 4",
