@@ -247,6 +247,10 @@ class State:
         portraits = self.portraits.state().items()
         return tensors | {f"portraits/{name}": tensor for name, tensor in portraits}
 
+    def settled(self) -> dict[str, Tensor]:
+        """Of the tensors, those that never change again, whatever is learned."""
+        return {f"portraits/{name}": one for name, one in self.portraits.settled().items()}
+
     def measures(self) -> dict[str, Measures]:
         for track in self.tracks:
             track.read_tally()

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from services.doctor.bounds import bound_bytes, checkpoint_bytes
 from services.doctor.broker import embedded_file
 from services.doctor.finding import Finding, fail, ok, warn
-from services.doctor.network import LEARNED_BYTES, SERVED_BYTES, full_size
-from services.journal import LIMIT_BYTES
+from services.doctor.network import full_size
 from services.quantities import megabytes
 from si_stream.checkpoints.files import TEMPORARY
 from si_stream.settings import Settings
@@ -91,9 +91,8 @@ def of_space(settings: Settings, free_bytes: int) -> Finding:
     about, count = "disk: free space", full_size(settings)
     if count is None:
         return ok(about, f"{megabytes(free_bytes)} free; without a model nobody knows how much")
-    tracks = 1 if settings.learner.shadow == "off" else 2
-    checkpoint = LEARNED_BYTES * count * tracks
-    needed = max(0, bound_bytes(settings, count, tracks) - used_bytes(settings.directory))
+    checkpoint = checkpoint_bytes(settings, count)
+    needed = max(0, bound_bytes(settings, count) - used_bytes(settings.directory))
     seen = (
         f"{megabytes(free_bytes)} free; up to {megabytes(needed)} more are needed, with "
         f"{megabytes(checkpoint)} for a checkpoint of all {settings.boundaries.max_tasks} tasks"
@@ -102,22 +101,6 @@ def of_space(settings: Settings, free_bytes: int) -> Finding:
     if free_bytes < checkpoint:
         return fail(about, seen, advice)
     return warn(about, seen, advice) if free_bytes < needed else ok(about, seen)
-
-
-def bound_bytes(settings: Settings, parameters: int, tracks: int) -> int:
-    """What a model's directory takes at most, less an embedded log (docs/operations.md)."""
-    kept = settings.checkpoints.keep + settings.checkpoints.keep_at_boundaries + 1
-    sample_bytes = {"uint8": 1, "float32": 4}[settings.model.dtype]
-    for side in settings.model.input_shape:
-        sample_bytes *= side
-    has_holdouts = settings.holdout.source != "off"
-    holdouts = settings.holdout.capacity * settings.boundaries.max_tasks * sample_bytes
-    return (
-        kept * LEARNED_BYTES * parameters * tracks
-        + (settings.snapshots.keep + 1) * SERVED_BYTES * parameters
-        + has_holdouts * holdouts
-        + 2 * LIMIT_BYTES
-    )
 
 
 def used_bytes(directory: Path) -> int:

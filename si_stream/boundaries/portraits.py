@@ -42,8 +42,8 @@ class Sums:
 
     @classmethod
     def none(cls, labels: int, size: int) -> Self:
-        shapes = ((labels,), (labels, size), (size, size))
-        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+        zeros = (torch.zeros(shape, dtype=torch.float64) for shape in shapes_of(labels, size))
+        return cls(*zeros)
 
     @property
     def samples(self) -> int:
@@ -120,14 +120,13 @@ class Portraits:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that it goes on from; the live tensors."""
-        parts: dict[str, Sums | Portrait] = {"drawn": self.drawn}
-        parts |= {str(task): portrait for task, portrait in self.known.items()}
-        tensors = {
-            f"{part}/{field.name}": getattr(held, field.name)
-            for part, held in parts.items()
-            for field in fields(held)
-        }
-        return tensors | {"seen": torch.tensor(self.seen)}
+        drawn = _tensors("drawn", self.drawn)
+        return drawn | self.settled() | {"seen": torch.tensor(self.seen)}
+
+    def settled(self) -> dict[str, Tensor]:
+        """Of the state, the portraits: one is replaced when it is drawn anew, and never changed."""
+        named = [_tensors(str(task), portrait) for task, portrait in self.known.items()]
+        return {name: tensor for tensors in named for name, tensor in tensors.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over a `state`, a copy of it; an empty one is that of a model without portraits."""
@@ -147,6 +146,15 @@ class Portraits:
 
     def _nothing(self) -> Sums:
         return Sums.none(self.labels, self.sketch.size)
+
+
+def _tensors(part: str, held: Sums | Portrait) -> dict[str, Tensor]:
+    return {f"{part}/{field.name}": getattr(held, field.name) for field in fields(held)}
+
+
+def shapes_of(labels: int, size: int) -> tuple[tuple[int, ...], ...]:
+    """Of a portrait's numbers, and of the sums that it is drawn from, for sketches of a size."""
+    return (labels,), (labels, size), (size, size)
 
 
 def in_window(seen: int) -> bool:

@@ -33,7 +33,7 @@ class Sketch:
 
     def __init__(self, input_shape: tuple[int, ...]) -> None:
         elements = math.prod(input_shape)
-        self.size = min(BINS, elements)
+        self.size = size_of(input_shape)
         drawn = _mixed(np.arange(elements, dtype=np.uint64))
         bins = (drawn % np.uint64(self.size)).astype(np.intp)
         bins[: self.size] = np.arange(self.size)  # none is empty, and a small input is itself
@@ -44,6 +44,11 @@ class Sketch:
         sketches = np.zeros((len(inputs), self.size))
         _add_up(inputs.reshape(len(inputs), -1), self._bins, self._signs, sketches)
         return sketches / 255 if inputs.dtype == np.uint8 else sketches
+
+
+def size_of(input_shape: tuple[int, ...]) -> int:
+    """How many numbers the sketch of such an input has."""
+    return min(BINS, math.prod(input_shape))
 
 
 @compiled

@@ -17,7 +17,8 @@ from si_stream.state import Identity, Ledger, State
 
 
 class StateCopy(NamedTuple):
-    """Everything of a state that a checkpoint holds; holdout rows are shared, for none changes."""
+    """Everything of a state that a checkpoint holds; holdout rows and portraits that are drawn are
+    shared, for none changes."""
 
     identity: Identity
     learning: dict[str, Any]
@@ -36,15 +37,19 @@ class Space:
 
     def copy(self, state: State) -> StateCopy:
         """A copy of the state as it is now; the one before, made in this space, is lost."""
-        live = state.tensors()
-        self._tensors = {name: self._copied(name, tensor) for name, tensor in live.items()}
+        live, settled = state.tensors(), state.settled()
+        self._tensors = {
+            name: self._copied(name, tensor)
+            for name, tensor in live.items()
+            if name not in settled  # of others no space is kept, or the next copy would write there
+        }
         return StateCopy(
             identity=state.identity,
             learning=learning_settings(state.settings),
             arithmetic=arithmetic(state),
             ledger=state.ledger.copied(),
             measures={name: measures.copied() for name, measures in state.measures().items()},
-            tensors=self._tensors,
+            tensors=self._tensors | settled,
             holdouts=dict(state.holdouts.sets),
         )
 
