@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from urllib.request import urlopen
 
 from benchmarks.processes import Process, events, running_service
 from benchmarks.service import STREAM, new_broker
@@ -16,52 +17,49 @@ from simulators.replay import envelopes, messages
 from simulators.scenarios import Scenario
 
 SAMPLES_PER_MESSAGE = 128
-SPARE_MESSAGES = 100  # the journal tells every 50 steps where the learner is
+SPARE_MESSAGES = 100  # learned between the learner's word of where it is and its halt
 
 
 class HaltedLearner:
     """Args:
     process: a learner, halted.
-    directory: of its model.
     supply: messages for it, to be sent over and over.
     """
 
-    def __init__(
-        self, process: Process, directory: Path, broker: Broker, supply: list[Envelope]
-    ) -> None:
-        self._directory = directory
+    def __init__(self, process: Process, broker: Broker, supply: list[Envelope]) -> None:
         self._process = process
         self._broker = broker
         self._supply = supply
         self._wanted = 1000
+        self._taken = 0
 
     def train_during(self, work: Callable[[], float]) -> float:
         """What the work returns; it is done once more if the learner ran out of samples in it."""
         while True:
             self._stock_up()
-            before = self._taken()
+            before = self._taken
             self._process.go_on()
             try:
                 result = work()
+                self._taken = self._done_with()
             finally:
                 self._process.pause()
-            self._wanted = max(self._wanted, 2 * (self._taken() - before))
-            if self._sent() - self._taken() > SPARE_MESSAGES:
+            self._wanted = max(self._wanted, 2 * (self._taken - before))
+            if self._sent() - self._taken > SPARE_MESSAGES:
                 return result
 
     def _stock_up(self) -> None:
-        taken = self._taken()
-        self._broker.prune(STREAM, 0, taken)
-        while self._sent() - taken < self._wanted:
+        self._broker.prune(STREAM, 0, self._taken)
+        while self._sent() - self._taken < self._wanted:
             self._broker.append(STREAM, 0, self._supply)
 
     def _sent(self) -> int:
         return self._broker.watermarks(STREAM, 0).high
 
-    def _taken(self) -> int:
-        """Messages that the learner has done with, as it last said."""
-        progress = events(self._directory, "Progress")
-        return int(progress[-1]["samples"]) // SAMPLES_PER_MESSAGE if progress else 0
+    def _done_with(self) -> int:
+        """Messages that the learner has learned, as it says while it runs."""
+        with urlopen(f"http://127.0.0.1:{self._process.port()}/health") as answer:
+            return int(json.load(answer)["samples"]) // SAMPLES_PER_MESSAGE
 
 
 @contextmanager
@@ -75,4 +73,4 @@ def halted_learner(scenario: Scenario, settings: Settings) -> Iterator[HaltedLea
         with running_service("learner", settings) as process:
             process.wait_for(lambda: events(settings.directory, "SnapshotPublished") or None)
             process.pause()
-            yield HaltedLearner(process, settings.directory, broker, supply)
+            yield HaltedLearner(process, broker, supply)

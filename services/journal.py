@@ -1,6 +1,7 @@
 """The journal: what happened in a model's life, one JSON object a line, for people and pages.
 
-Bounded: past `LIMIT_BYTES` the file becomes `events.1.jsonl`, and the one before that is gone.
+Bounded: past `LIMIT_BYTES` the file becomes `events.1.jsonl`, and the one before that is gone. What
+comes all the time is left out, or it would push out soon what is looked for later.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ NAME, FORMER = "events.jsonl", "events.1.jsonl"
 LIMIT_BYTES = 16 * 1024 * 1024
 LINE_BYTES = 1024 * 1024  # no event is so long
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-UNTOLD = (events.Received, events.BatchLearned, events.LayerMeasured, events.Awaiting)
+UNTOLD = (
+    events.Received,
+    events.BatchLearned,
+    events.Progress,
+    events.LayerMeasured,
+    events.Awaiting,
+)
 
 
 class Journal:
@@ -46,7 +53,7 @@ class Journal:
         self._complained = False
 
     def hear(self, event: events.Event) -> None:
-        """Write an event down; those of every batch or message are left to the metrics."""
+        """Write an event down; those that come all the time are left to the metrics."""
         if isinstance(event, UNTOLD):
             return
         line = {"event": type(event).__name__, "time_seconds": time.time(), **asdict(event)}

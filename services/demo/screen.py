@@ -88,9 +88,10 @@ class Screen:
                     pace.begin(event.samples)
                     total = story.samples_of[event.task]
                     progress.reset(bar, description=event.task, total=total, visible=True)
-                case events.Progress():
+                case events.Evaluated():
                     progress.update(whole, completed=event.samples)
-                    progress.update(bar, completed=event.tested, speed=pace.at(event.samples))
+                    learned = event.samples - story.visits[-1].samples
+                    progress.update(bar, completed=learned, speed=pace.at(event.samples))
                 case events.Consolidated():
                     self._table_if_complete(story)
 
@@ -105,10 +106,11 @@ class Screen:
             match event:
                 case events.TaskOpened():
                     pace.begin(event.samples)
-                case events.Progress() if time.monotonic() - shown >= LINE_INTERVAL_SECONDS:
-                    shown = time.monotonic()
-                    of_all = f"{event.tested:,} of {story.samples_of[event.task]:,} samples"
-                    self.say(f"{event.task}: {of_all}, {pace.at(event.samples)}")
+                case events.Evaluated() if time.monotonic() - shown >= LINE_INTERVAL_SECONDS:
+                    shown, active = time.monotonic(), story.visits[-1]
+                    learned = event.samples - active.samples
+                    of_all = f"{learned:,} of {story.samples_of[active.task]:,} samples"
+                    self.say(f"{active.task}: {of_all}, {pace.at(event.samples)}")
                 case events.Consolidated():
                     self._table_if_complete(story)
 

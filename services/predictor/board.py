@@ -39,7 +39,7 @@ class Board:
     def __init__(self, directory: Path, follower: Follower) -> None:
         self.directory = directory
         self.follower = follower
-        self._journal = JournalReader(directory, skip=(events.Progress,))
+        self._journal = JournalReader(directory, skip=(events.Progress,))  # of older versions
         self._complaint = ""
         self._begin_anew()
 

@@ -44,10 +44,11 @@ def test_an_event_is_a_line_with_its_name_and_the_time(tmp_path: Path) -> None:
     book.close()
 
 
-def test_what_happens_with_every_batch_is_left_to_the_metrics(tmp_path: Path) -> None:
+def test_what_happens_all_the_time_is_left_to_the_metrics(tmp_path: Path) -> None:
     book = Journal(tmp_path)
     book.hear(events.BatchLearned("a", 8, 0.001, step=1))
     book.hear(events.Received("train", 8, 0.0))
+    book.hear(events.Progress("main", "a", 50, 400, 400, 8, 9.5, 0.1))
     book.hear(events.LayerMeasured("main", "0.weight", 1.0, 1.0))
     assert lines(book.path) == []
     book.close()
@@ -55,9 +56,9 @@ def test_what_happens_with_every_batch_is_left_to_the_metrics(tmp_path: Path) ->
 
 def test_a_number_that_is_none_is_null(tmp_path: Path) -> None:
     book = Journal(tmp_path)
-    book.hear(events.Progress("main", "a", 1, 8, 8, 8, math.nan, math.inf))
+    book.hear(events.WorldCompared("b", 8, None, "a", math.nan, math.inf))
     [line] = lines(book.path)
-    assert (line["loss"], line["surrogate_loss"]) == (None, None)
+    assert (line["distance"], line["limit"]) == (None, None)
     book.close()
 
 

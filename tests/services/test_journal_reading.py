@@ -55,9 +55,9 @@ def test_where_there_is_no_journal_there_is_nothing_until_there_is_one(tmp_path:
 
 def test_kinds_that_are_of_no_use_are_passed_over(tmp_path: Path) -> None:
     book = Journal(tmp_path)
-    book.hear(events.Progress("main", "a", 1, 8, 8, 0, 0.1, 0.0))
+    book.hear(ended(1))
     book.hear(OPENED)
-    assert rest(JournalReader(tmp_path, skip=(events.Progress,))) == [OPENED]
+    assert rest(JournalReader(tmp_path, skip=(events.StreamEnded,))) == [OPENED]
     book.close()
 
 

@@ -3,7 +3,6 @@ more partitions. The learner is held there (SIGSTOP), so that it happens then an
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.services.learner_process import (
 )
 from tests.streams import SMALL, dealt, enveloped, memory_broker, samples
 
-LOOK_SECONDS = 0.001
+FIRST_STEPS = 25  # of 8 samples
 HOLDOUT_SAMPLES = 10_000
 
 Stream = list[Message]
@@ -52,10 +51,8 @@ def chosen(tmp_path: Path, topic: str, kafka_url: str) -> Settings:
 
 @contextmanager
 def held_at_a_boundary(child: Child, chosen: Settings) -> Iterator[None]:
-    """The learner says how far it has come, and consolidates then."""
-    while not journal(chosen, "Progress"):
-        assert child.code is None, list(child.last_lines)
-        time.sleep(LOOK_SECONDS)
+    """The learner has learned all of the first task, and consolidates then."""
+    wait_until(child, "si_stream_step", reaches=FIRST_STEPS)
     with paused(child):
         assert not journal(chosen, "Consolidated")
         yield
