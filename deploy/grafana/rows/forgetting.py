@@ -17,8 +17,8 @@ NO_SHADOW = "Empty without a shadow; --shadow none adds one."
 
 def panels() -> list[Panel]:
     return [
-        _accuracy_matrix("Accuracy of each task", MAIN, "A row that fades is forgotten."),
-        _accuracy_matrix(
+        _accuracy_map("Accuracy of each task", MAIN, "A row that fades is forgotten."),
+        _accuracy_map(
             "Accuracy of each task, without consolidation",
             SHADOW,
             f"Of the shadow: what SI saves from. {NO_SHADOW}",
@@ -26,7 +26,7 @@ def panels() -> list[Panel]:
         _accuracy(
             "Accuracy over time",
             MAIN,
-            "Where a line falls behind a boundary, learning the next task overwrote what it needs.",
+            "Where a line falls after a boundary, learning the next task overwrote what it needs.",
         ),
         _accuracy(
             "Accuracy over time, without consolidation", SHADOW, f"Of the shadow. {NO_SHADOW}"
@@ -39,10 +39,10 @@ def panels() -> list[Panel]:
     ]
 
 
-def _accuracy_matrix(title: str, track: str, advice: str) -> Panel:
+def _accuracy_map(title: str, track: str, advice: str) -> Panel:
     about = About(
         title,
-        f"The accuracy matrix: tasks as rows, time to the right, the holdout accuracy as measured "
+        f"Tasks as rows, time to the right, the holdout accuracy of each as measured "
         f"then. {advice}",
         RATIO,
         span=12,
