@@ -21,8 +21,8 @@ METHODS = (*CONSOLIDATORS, DROPOUT, JOINT, SCRATCH)
 WITHOUT_STRENGTH = {NONE, "slow-trunk", DROPOUT, JOINT, SCRATCH}
 # Of other methods than the paper's; what is a strong penalty differs by orders of magnitude.
 GRIDS: dict[str, tuple[float, ...]] = {
-    "ewc": (10.0, 100.0, 1000.0, 10_000.0, 100_000.0, 1_000_000.0),
-    "online-ewc": (10.0, 100.0, 1000.0, 10_000.0, 100_000.0, 1_000_000.0),
+    "ewc": (1e2, 1e3, 1e4, 1e5, 1e6, 1e7),
+    "online-ewc": (1e2, 1e3, 1e4, 1e5, 1e6, 1e7),
     "lwf": (0.3, 1.0, 3.0, 10.0),
 }
 DROPOUT_SHARE = 0.5  # of hidden units, as in Fig. 4
