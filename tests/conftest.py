@@ -227,3 +227,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("SI_STREAM_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a broker, each kind in turn."""
+    if request.param == "embedded":
+        return f"embedded:{tmp_path / 'broker.sqlite'}"
+    kafka_url: str = request.getfixturevalue("kafka_url")
+    return kafka_url

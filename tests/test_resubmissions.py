@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import pytest
 
@@ -10,14 +9,6 @@ from si_stream.brokers.interface import Envelope
 from si_stream.dead_letters import read_letters, stream_of_letters
 from si_stream.errors import StreamNotFound
 from si_stream.resubmissions import mark, marked
-
-
-@pytest.fixture(params=["embedded", "kafka"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "embedded":
-        return f"embedded:{tmp_path / 'broker.sqlite'}"
-    kafka_url: str = request.getfixturevalue("kafka_url")
-    return kafka_url
 
 
 def test_what_was_sent_again_is_known_to_whoever_opens_the_stream_later(url: str) -> None:

@@ -30,10 +30,6 @@ def open_broker(url: str, kafka: KafkaOptions | None = None, *, read_only: bool 
     scheme, colon, rest = url.partition(":")
     # Not the whole URL: one day it may hold a password.
     problem = f"broker URL of scheme {scheme!r}" if colon else "broker URL without a scheme"
-    if scheme == "embedded":
-        problem = "broker URL, 'embedded:' without a file"
-    if scheme == "kafka":
-        problem = "broker URL, which begins with kafka: and not with kafka://"
     match scheme:
         case "embedded" if rest.startswith("//"):
             problem = f"broker URL {url!r}, which has slashes where its path should begin"
@@ -49,6 +45,10 @@ def open_broker(url: str, kafka: KafkaOptions | None = None, *, read_only: bool 
             from si_stream.brokers.memory import MemoryBroker
 
             return MemoryBroker()
+        case "embedded":
+            problem = "broker URL, 'embedded:' without a file"
+        case "kafka":
+            problem = "broker URL, which begins with kafka: and not with kafka://"
     raise BrokerError(
         f"cannot open a {problem}; write embedded:PATH/TO/FILE, kafka://HOST:PORT or memory:"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,6 @@ from si_stream.dead_letters import ROOM_FOR_HEADERS_BYTES, DeadLetters
 from tests.streams import enveloped, samples
 
 pytestmark = pytest.mark.usefixtures("bare_environment")
-
-
-@pytest.fixture(params=["embedded", "kafka"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "embedded":
-        return f"embedded:{tmp_path / 'broker.sqlite'}"
-    kafka_url: str = request.getfixturevalue("kafka_url")
-    return kafka_url
 
 
 @pytest.fixture
